@@ -1,0 +1,62 @@
+# Each target sets up all it needs on a machine that has Python 3.11 to 3.13, make and the package index.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Bytecode is compiled once at install; a process that may not write it recompiles the whole stack at each start.
+unexport PYTHONDONTWRITEBYTECODE
+export UV_COMPILE_BYTECODE := 1
+export UV_PROJECT_ENVIRONMENT := .venv
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then $$p -c 'import sys; print(sys.executable)'; break; fi; done)
+UV := .uv/bin/uv
+RUN := .venv/bin/
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: .venv/.installed ## run the story of one customer in Airflow against the sandbox brand
+	@$(RUN)python -m roomtone.airflow.demo
+
+.PHONY: test
+test: .venv/.installed-dev ## run all tests and show the line coverage
+	@rm -rf .coverage && mkdir -p .coverage
+	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
+	@$(RUN)mypy
+	@$(RUN)pytest --cov --cov-report=term
+
+.PHONY: up
+up: .venv/.installed ## Airflow with its UI, the DAGs and the sandbox brand, until interrupted
+	@$(RUN)python -m roomtone.airflow.launcher up
+
+.PHONY: down
+down: ## end what `make up` started, and nothing else
+	@if [ -x $(RUN)python ]; then $(RUN)python -m roomtone.airflow.launcher down; else echo "nothing to end: roomtone was never set up here"; fi
+
+.PHONY: lint
+lint: .venv/.installed-dev ## everything that reads the code without running it
+	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)sqlfluff lint dbt_project/models
+
+.PHONY: docs
+docs: .venv/.installed-dev ## write the generated pages again
+	@$(RUN)roomtone policies docs
+	@$(RUN)roomtone marts docs
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "Python: no python3 of 3.11, 3.12 or 3.13 on the PATH; install one or run 'make PYTHON=/path/to/python3.12 ...'"; exit 1; }
+	@echo "[setup] uv into .uv with $(PYTHON)"
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+# A virtual environment cannot be moved: its scripts name the folder they were made in.
+.venv/.installed: pyproject.toml uv.lock | $(UV)
+	@echo "[setup] roomtone and what it needs into .venv"
+	@$(UV) sync --quiet --frozen --no-dev --inexact --python "$(PYTHON)"
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml uv.lock | $(UV)
+	@echo "[setup] roomtone, what it needs and the test tools into .venv"
+	@$(UV) sync --quiet --frozen --python "$(PYTHON)"
+	@touch .venv/.installed $@

@@ -1,0 +1,108 @@
+"""Brings what has landed in the raw store into the warehouse's `raw` schema: each load once, in any order."""
+
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow as pa
+
+from roomtone.contract import STREAMS, TIMESTAMP
+from roomtone.settings import Settings
+from roomtone.stores import raw
+
+SCORE_SCHEMA = pa.schema(
+    [
+        ("message_id", pa.string()),
+        ("body_hash", pa.string()),
+        ("p_negative", pa.float64()),
+        ("p_neutral", pa.float64()),
+        ("p_positive", pa.float64()),
+        ("sentiment", pa.string()),
+        ("confidence", pa.float64()),
+        ("is_abstained", pa.bool_()),
+        ("urgency", pa.string()),
+        ("urgency_score", pa.float64()),
+        ("intent", pa.string()),
+        ("intent_confidence", pa.float64()),
+        ("cues", pa.string()),
+        ("language", pa.string()),
+        ("model_version", pa.string()),
+        ("top_reasons", pa.string()),
+        ("scored_at", TIMESTAMP),
+    ]
+)
+
+_DUCKDB_TYPES = {
+    pa.string(): "varchar",
+    pa.bool_(): "boolean",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    TIMESTAMP: "timestamp",
+    pa.decimal128(18, 4): "decimal(18, 4)",
+}
+
+
+def load_landed(settings: Settings, connection: duckdb.DuckDBPyConnection) -> int:
+    """Load every completed load that the warehouse lacks, each in one transaction; returns how many rows came in."""
+    ensure_raw_tables(connection)
+    known = {tuple(row) for row in connection.execute("select source, load_id from raw.loads").fetchall()}
+    count = 0
+    for load in raw.completed_loads(settings):
+        if (load.source, load.load_id) in known:
+            continue
+        with _transaction(connection):
+            for stream, files in load.files.items():
+                names = STREAMS[stream].landed_schema.names
+                count += _insert(connection, stream, names, [str(file) for file in files], load.load_id)
+            _mark_loaded(connection, load.source, load.load_id)
+    for file in raw.score_files(settings):
+        if ("scores", file.stem) in known:
+            continue
+        with _transaction(connection):
+            _insert(connection, "message_scores", SCORE_SCHEMA.names, [str(file)], None)
+            _mark_loaded(connection, "scores", file.stem)
+    return count
+
+
+def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the empty tables of the `raw` schema that do not exist yet, so that every model finds its source."""
+    connection.execute("create schema if not exists raw")
+    for name, stream in STREAMS.items():
+        columns = _columns(stream.landed_schema) + ", load_id varchar"
+        connection.execute(f"create table if not exists raw.{name} ({columns})")
+    connection.execute(f"create table if not exists raw.message_scores ({_columns(SCORE_SCHEMA)})")
+    connection.execute("create table if not exists raw.loads (source varchar, load_id varchar, loaded_at timestamp)")
+
+
+class _transaction:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.begin()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._connection.commit()
+        else:
+            self._connection.rollback()
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f'"{field.name}" {_DUCKDB_TYPES[field.type]}' for field in schema)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str | None) -> int:
+    targets = [f'"{name}"' for name in names]
+    selected = ", ".join(targets)
+    # Table and column names come from the contract; file names are bound.
+    extra = ("", "") if load_id is None else (", load_id", ", ?")
+    parameters: list[object] = [] if load_id is None else [load_id]
+    result = connection.execute(
+        f"insert into raw.{table} ({selected}{extra[0]}) select {selected}{extra[1]} from read_parquet(?, union_by_name = true)",
+        [*parameters, files],
+    ).fetchone()
+    return int(result[0]) if result else 0
+
+
+def _mark_loaded(connection: duckdb.DuckDBPyConnection, source: str, load_id: str) -> None:
+    connection.execute("insert into raw.loads values (?, ?, ?)", [source, load_id, datetime.now(UTC).replace(tzinfo=None)])

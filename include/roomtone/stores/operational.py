@@ -1,0 +1,273 @@
+"""The operational store: what roomtone did and was told. SQLite in WAL mode by default, PostgreSQL past one machine.
+
+Transactions belong here (outbox, acknowledged destination state, policy versions, overrides, passes); columns belong in the
+warehouse, which reads small copies of these tables at the beginning of each pass.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.types import TypeDecorator
+
+from roomtone.errors import RoomtoneError
+from roomtone.settings import Settings
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored without zone on every database."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = sa.MetaData()
+
+passes = sa.Table(
+    "passes",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("as_of", UtcDateTime, nullable=False),
+    sa.Column("begun_at", UtcDateTime, nullable=False),
+    sa.Column("scored_at", UtcDateTime),
+    sa.Column("transformed_at", UtcDateTime),
+    sa.Column("validated_at", UtcDateTime),
+    sa.Column("is_valid", sa.Boolean),
+    sa.Column("synced_at", UtcDateTime),
+    sa.Column("published_at", UtcDateTime),
+)
+
+extract_runs = sa.Table(
+    "extract_runs",
+    metadata,
+    sa.Column("extract_run_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("stream", sa.String, nullable=False),
+    sa.Column("load_id", sa.String, nullable=False),
+    sa.Column("count_read", sa.Integer, nullable=False),
+    sa.Column("count_landed", sa.Integer, nullable=False),
+    sa.Column("count_duplicate", sa.Integer, nullable=False),
+    sa.Column("count_quarantined", sa.Integer, nullable=False),
+    sa.Column("as_of", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("load_id", "source", "stream"),
+)
+
+# The index that tells a new version from a known one. It can be made again from the raw records.
+landed_versions = sa.Table(
+    "landed_versions",
+    metadata,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("stream", sa.String, primary_key=True),
+    sa.Column("record_id", sa.String, primary_key=True),
+    sa.Column("record_hash", sa.String, primary_key=True),
+)
+
+landed_loads = sa.Table(
+    "landed_loads",
+    metadata,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("load_id", sa.String, primary_key=True),
+    sa.Column("indexed_at", UtcDateTime, nullable=False),
+)
+
+policy_versions = sa.Table(
+    "policy_versions",
+    metadata,
+    sa.Column("family", sa.String, nullable=False),
+    sa.Column("policy_id", sa.String, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.String, nullable=False),
+    sa.Column("published_at", UtcDateTime, nullable=False),
+    sa.Column("retired_at", UtcDateTime),
+)
+
+overrides = sa.Table(
+    "overrides",
+    metadata,
+    sa.Column("override_id", sa.String, primary_key=True),
+    sa.Column("customer_id", sa.String, nullable=False),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("scopes", sa.String, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("starts_at", UtcDateTime, nullable=False),
+    sa.Column("ends_at", UtcDateTime, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+validations = sa.Table(
+    "validations",
+    metadata,
+    sa.Column("validation_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("pass_sequence", sa.Integer, nullable=False),
+    sa.Column("boundary", sa.String, nullable=False),
+    sa.Column("table_name", sa.String, nullable=False),
+    sa.Column("is_valid", sa.Boolean, nullable=False),
+    sa.Column("results", sa.Text, nullable=False),
+    sa.Column("validated_at", UtcDateTime, nullable=False),
+)
+
+sync_runs = sa.Table(
+    "sync_runs",
+    metadata,
+    sa.Column("sync_run_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("destination", sa.String, nullable=False),
+    sa.Column("pass_sequence", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("total_rows", sa.Integer, nullable=False, default=0),
+    sa.Column("successful_rows", sa.Integer, nullable=False, default=0),
+    sa.Column("failed_rows", sa.Integer, nullable=False, default=0),
+    sa.Column("skipped_rows", sa.Integer, nullable=False, default=0),
+)
+
+# The outbox: one row for each effect owed to a destination, written before it is sent.
+intents = sa.Table(
+    "intents",
+    metadata,
+    sa.Column("intent_id", sa.String, primary_key=True),
+    sa.Column("destination", sa.String, nullable=False, index=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("subject_id", sa.String, nullable=False),
+    sa.Column("vendor_id", sa.String),
+    sa.Column("fingerprint", sa.String, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("pass_sequence", sa.Integer, nullable=False),
+    sa.Column("as_of", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("status", sa.String, nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("outcome", sa.Text, nullable=False, default=""),
+    sa.Column("sent_at", UtcDateTime),
+    sa.Column("done_at", UtcDateTime),
+)
+
+# What each destination has acknowledged: the state that the next plan is compared with.
+acknowledged = sa.Table(
+    "acknowledged",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, primary_key=True),
+    sa.Column("subject_id", sa.String, primary_key=True),
+    sa.Column("fingerprint", sa.String, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("acknowledged_at", UtcDateTime, nullable=False),
+)
+
+# Which vendor record a customer is at a destination; `vendor_id` is null where the destination was asked and has none.
+vendor_identities = sa.Table(
+    "vendor_identities",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("customer_id", sa.String, primary_key=True),
+    sa.Column("vendor_id", sa.String),
+    sa.Column("looked_up_at", UtcDateTime, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run over the warehouse: everything in it is computed for `as_of`."""
+
+    sequence: int
+    as_of: datetime
+
+    @property
+    def pass_id(self) -> str:
+        return f"pass-{self.sequence:08d}"
+
+
+class OperationalStore:
+    """Opens the operational store and brings its tables to the current revision."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = _engine(settings)
+        _migrate(self._engine)
+
+    @property
+    def engine(self) -> sa.Engine:
+        return self._engine
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def begin_pass(self, as_of: datetime) -> Pass:
+        """A new pass for `as_of`; its sequence number only ever grows."""
+        with self.begin() as connection:
+            result = connection.execute(passes.insert().values(as_of=as_of, begun_at=datetime.now(UTC)))
+            key = result.inserted_primary_key
+        assert key is not None
+        return Pass(int(key[0]), as_of)
+
+    def find_pass(self, sequence: int) -> Pass:
+        with self.begin() as connection:
+            row = connection.execute(sa.select(passes).where(passes.c.sequence == sequence)).one_or_none()
+        if row is None:
+            raise RoomtoneError("pass", f"{sequence} is not in the operational store", "begin one with `roomtone run`")
+        return Pass(row.sequence, row.as_of)
+
+    def mark_pass(self, current: Pass, stage: str, is_valid: bool | None = None) -> None:
+        """Record that `stage` (scored, transformed, validated, synced, published) of a pass has finished."""
+        values: dict[str, object] = {f"{stage}_at": datetime.now(UTC)}
+        if is_valid is not None:
+            values["is_valid"] = is_valid
+        with self.begin() as connection:
+            connection.execute(passes.update().where(passes.c.sequence == current.sequence).values(values))
+
+    def pass_is_valid(self, current: Pass) -> bool:
+        with self.begin() as connection:
+            query = sa.select(passes.c.is_valid).where(passes.c.sequence == current.sequence)
+            return connection.execute(query).scalar_one_or_none() is True
+
+
+def _engine(settings: Settings) -> sa.Engine:
+    url = sa.make_url(settings.operational_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RoomtoneError("ROOMTONE_HOME", f"{folder} cannot be made ({error.strerror})", "choose a folder you may write to") from error
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_sqlite_pragmas)
+    return engine
+
+
+def _set_sqlite_pragmas(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    # WAL lets readers go on while one writes; FULL keeps an acknowledged effect through a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _migrate(engine: sa.Engine) -> None:
+    from roomtone.stores.migrations import upgrade
+
+    try:
+        upgrade(engine)
+    except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+        raise RoomtoneError(
+            "operational store", f"{engine.url.render_as_string(hide_password=True)} cannot be opened ({error.orig})",
+            "check that it is a database roomtone may write to and that the disk has room",
+        ) from error

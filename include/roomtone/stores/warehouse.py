@@ -1,0 +1,84 @@
+"""The embedded warehouse: the only module that opens its file.
+
+DuckDB lets one process in at a time and refuses the next at once; worse, opening the file by any other way inside the process
+that holds it silently drops its lock. So a sidecar `flock` with waiting guards the file, and nothing else touches the path.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from roomtone.errors import RoomtoneError
+from roomtone.settings import Settings
+
+WAIT_SECONDS = 120.0
+_POLL_SECONDS = 0.05
+
+
+@contextmanager
+def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
+    """Hold the warehouse for this process without opening it (dbt opens it by itself). Yields the file's path.
+
+    Raises RoomtoneError when another process keeps it longer than `wait_seconds`.
+    """
+    path = settings.warehouse_path
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise RoomtoneError(
+            "warehouse", f"{lock_path} cannot be made ({error.strerror})", "free the disk or choose a ROOMTONE_HOME you may write to"
+        ) from error
+    try:
+        _lock(descriptor, lock_path, wait_seconds)
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An exclusive connection to the warehouse; closed, and the file free again, when the block ends."""
+    with held(settings, wait_seconds) as path:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                connection = duckdb.connect(str(path))
+                break
+            except duckdb.IOException as error:
+                # Somebody holds the file without the sidecar lock: a BI tool on the working file, say.
+                if "lock" not in str(error).lower() or time.monotonic() > deadline:
+                    raise RoomtoneError(
+                        "warehouse",
+                        f"{path} cannot be opened ({str(error).splitlines()[0]})",
+                        "close what holds it and point BI at published/marts.duckdb; if it is damaged run `roomtone rebuild`",
+                    ) from error
+                time.sleep(_POLL_SECONDS)
+        try:
+            connection.execute("set timezone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+def _lock(descriptor: int, lock_path: Path, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                raise
+            if time.monotonic() > deadline:
+                raise RoomtoneError(
+                    "warehouse", f"{lock_path} is held by another run for over {wait_seconds:.0f} s", "wait for it or end it, then run again"
+                ) from None
+            time.sleep(_POLL_SECONDS)
