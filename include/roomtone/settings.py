@@ -1,4 +1,4 @@
-"""Every setting of roomtone, read once from the environment and a `.env` file. No other module reads the environment."""
+"""Every setting of roomtone, read once from the environment and a `.env` file, by this module alone."""
 
 import os
 from collections.abc import Mapping
@@ -80,7 +80,8 @@ class Settings:
             raise RoomtoneError(
                 f"connection {name}",
                 "has no address",
-                f"set ROOMTONE_{name.upper()}_URL and ROOMTONE_{name.upper()}_TOKEN, or take it out of ROOMTONE_SOURCES and ROOMTONE_DESTINATIONS",
+                f"set ROOMTONE_{name.upper()}_URL and ROOMTONE_{name.upper()}_TOKEN, "
+                "or take it out of ROOMTONE_SOURCES and ROOMTONE_DESTINATIONS",
             ) from None
 
     def described(self) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Brings what has landed in the raw store into the warehouse's `raw` schema: each load once, in any order."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import duckdb
@@ -73,36 +75,37 @@ def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("create table if not exists raw.loads (source varchar, load_id varchar, loaded_at timestamp)")
 
 
-class _transaction:
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.begin()
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._connection.commit()
-        else:
-            self._connection.rollback()
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def _columns(schema: pa.Schema) -> str:
     return ", ".join(f'"{field.name}" {_DUCKDB_TYPES[field.type]}' for field in schema)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str | None) -> int:
-    targets = [f'"{name}"' for name in names]
-    selected = ", ".join(targets)
-    # Table and column names come from the contract; file names are bound.
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str | None
+) -> int:
+    selected = ", ".join(f'"{name}"' for name in names)
     extra = ("", "") if load_id is None else (", load_id", ", ?")
     parameters: list[object] = [] if load_id is None else [load_id]
-    result = connection.execute(
-        f"insert into raw.{table} ({selected}{extra[0]}) select {selected}{extra[1]} from read_parquet(?, union_by_name = true)",
-        [*parameters, files],
-    ).fetchone()
+    # Table and column names come from the contract; file names and ids are bound.
+    statement = (
+        f"insert into raw.{table} ({selected}{extra[0]}) "  # noqa: S608
+        f"select {selected}{extra[1]} from read_parquet(?, union_by_name = true)"
+    )
+    result = connection.execute(statement, [*parameters, files]).fetchone()
     return int(result[0]) if result else 0
 
 
 def _mark_loaded(connection: duckdb.DuckDBPyConnection, source: str, load_id: str) -> None:
-    connection.execute("insert into raw.loads values (?, ?, ?)", [source, load_id, datetime.now(UTC).replace(tzinfo=None)])
+    connection.execute(
+        "insert into raw.loads values (?, ?, ?)", [source, load_id, datetime.now(UTC).replace(tzinfo=None)]
+    )

@@ -1,7 +1,7 @@
 """The operational store: what roomtone did and was told. SQLite in WAL mode by default, PostgreSQL past one machine.
 
-Transactions belong here (outbox, acknowledged destination state, policy versions, overrides, passes); columns belong in the
-warehouse, which reads small copies of these tables at the beginning of each pass.
+Transactions belong here (outbox, acknowledged destination state, policy versions, overrides, passes); columns belong in
+the warehouse, which reads small copies of these tables at the beginning of each pass.
 """
 
 from collections.abc import Iterator
@@ -26,9 +26,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        del dialect  # one form for every database
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+        del dialect
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -246,7 +248,9 @@ def _engine(settings: Settings) -> sa.Engine:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RoomtoneError("ROOMTONE_HOME", f"{folder} cannot be made ({error.strerror})", "choose a folder you may write to") from error
+            raise RoomtoneError(
+                "ROOMTONE_HOME", f"{folder} cannot be made ({error.strerror})", "choose a folder you may write to"
+            ) from error
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite_pragmas)
@@ -268,6 +272,7 @@ def _migrate(engine: sa.Engine) -> None:
         upgrade(engine)
     except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
         raise RoomtoneError(
-            "operational store", f"{engine.url.render_as_string(hide_password=True)} cannot be opened ({error.orig})",
+            "operational store",
+            f"{engine.url.render_as_string(hide_password=True)} cannot be opened ({error.orig})",
             "check that it is a database roomtone may write to and that the disk has room",
         ) from error

@@ -1,7 +1,8 @@
 """The embedded warehouse: the only module that opens its file.
 
-DuckDB lets one process in at a time and refuses the next at once; worse, opening the file by any other way inside the process
-that holds it silently drops its lock. So a sidecar `flock` with waiting guards the file, and nothing else touches the path.
+DuckDB lets one process in at a time and refuses the next at once; worse, opening the file by any other way inside the
+process that holds it silently drops its lock. So a sidecar `flock` with waiting guards the file, and nothing else
+touches the path.
 """
 
 import errno
@@ -34,7 +35,9 @@ def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Pat
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise RoomtoneError(
-            "warehouse", f"{lock_path} cannot be made ({error.strerror})", "free the disk or choose a ROOMTONE_HOME you may write to"
+            "warehouse",
+            f"{lock_path} cannot be made ({error.strerror})",
+            "free the disk or choose a ROOMTONE_HOME you may write to",
         ) from error
     try:
         _lock(descriptor, lock_path, wait_seconds)
@@ -58,7 +61,8 @@ def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[
                     raise RoomtoneError(
                         "warehouse",
                         f"{path} cannot be opened ({str(error).splitlines()[0]})",
-                        "close what holds it and point BI at published/marts.duckdb; if it is damaged run `roomtone rebuild`",
+                        "close what holds it and point BI at published/marts.duckdb; "
+                        "if it is damaged run `roomtone rebuild`",
                     ) from error
                 time.sleep(_POLL_SECONDS)
         try:
@@ -79,6 +83,16 @@ def _lock(descriptor: int, lock_path: Path, wait_seconds: float) -> None:
                 raise
             if time.monotonic() > deadline:
                 raise RoomtoneError(
-                    "warehouse", f"{lock_path} is held by another run for over {wait_seconds:.0f} s", "wait for it or end it, then run again"
+                    "warehouse",
+                    f"{lock_path} is held by another run for over {wait_seconds:.0f} s",
+                    "wait for it or end it, then run again",
                 ) from None
             time.sleep(_POLL_SECONDS)
+
+
+def set_aside(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> None:
+    """Move the file, and its log beside it, out of the way; the next connection begins an empty warehouse."""
+    with held(settings, wait_seconds) as path:
+        for file in (path, path.with_name(path.name + ".wal")):
+            if file.exists():
+                file.replace(file.with_name(file.name + ".before-rebuild"))

@@ -20,7 +20,9 @@ def upgrade(engine: sa.Engine) -> None:
             return
     with engine.begin() as connection, EnvironmentContext(config, scripts) as environment:
         environment.configure(
-            connection=connection, fn=lambda revision, _: scripts._upgrade_revs("head", revision), render_as_batch=True
+            connection=connection,
+            fn=lambda revision, _: scripts._upgrade_revs("head", revision),  # noqa: SLF001 - as alembic's own commands do
+            render_as_batch=True,
         )
         with environment.begin_transaction():
             environment.run_migrations()

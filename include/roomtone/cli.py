@@ -1,0 +1,353 @@
+"""The `roomtone` command. Every failure is one line that names the thing, the value and the next step."""
+
+import errno
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from roomtone import clock
+from roomtone.errors import RoomtoneError
+from roomtone.settings import Settings, load_settings
+
+app = typer.Typer(
+    name="roomtone",
+    help="Reads the mood of support messages and keeps marketing quiet while a customer is upset.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+policies_app = typer.Typer(help="Check, publish and read the policies.", no_args_is_help=True)
+marts_app = typer.Typer(help="The marts' reference page.", no_args_is_help=True)
+app.add_typer(policies_app, name="policies")
+app.add_typer(marts_app, name="marts")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to compute for, RFC 3339; default: the clock.")]
+
+
+def main() -> None:
+    """Run the command line; a RoomtoneError or a full disk ends it with one line and status 1."""
+    try:
+        app()
+    except RoomtoneError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT):
+            raise
+        _fail(
+            f"{error.filename or 'disk'}: {error.strerror}; "
+            "free space or choose a ROOMTONE_HOME you may write to, then run again"
+        )
+
+
+def _fail(line: str) -> None:
+    sys.stderr.write(f"roomtone: {line}\n")
+    raise SystemExit(1)
+
+
+@app.command()
+def run(as_of: AsOf = None, as_json: Json = False) -> None:
+    """Extract, score, transform, validate, sync and publish once, in this process."""
+    from roomtone.pipeline import run_once
+
+    settings = load_settings()
+    instant = _instant(as_of, settings)
+    with _progress() as show:
+        report = run_once(settings, instant, show)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                _plain(asdict(report))
+                | {
+                    "messages_per_second": round(report.messages_per_second, 1),
+                    "peak_memory_mib": round(report.peak_memory_mib, 1),
+                }
+            )
+        )
+    else:
+        _print_run(report)
+    if report.failures:
+        _fail(report.failures[0] if len(report.failures) == 1 else f"{len(report.failures)} failures, listed above")
+
+
+@app.command()
+def score(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="JSON Lines with id, text, optional language and channel; default: standard input."),
+    ] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="Folder of a model; default: ROOMTONE_MODEL.")] = None,
+) -> None:
+    """Score messages: JSON Lines in, JSON Lines out, in the same order, as they come."""
+    from roomtone.score.streaming import score_lines
+
+    settings = load_settings()
+    refused = 0
+    with _opened(file) as source:
+        for line in score_lines(source, model or settings.model_dir, _warn):
+            if line is None:
+                refused += 1
+                continue
+            sys.stdout.write(line)
+            sys.stdout.flush()
+    if refused:
+        _fail(f"input: {refused} lines could not be scored, each named above; mend them and score them again")
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option("--output", help="Folder for the new model.")],
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="JSON Lines with id, text, sentiment of your own brand.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed and data give the same model.")] = 7,
+) -> None:
+    """Train a mood model on the open sets of ROOMTONE_DATA and write it with its model card."""
+    from roomtone.score.train import train as train_model
+
+    settings = load_settings()
+    with _progress() as show:
+        show("train")
+        train_model(settings.data_dir, output, seed=seed, labels=labels)
+    typer.echo(f"model written to {output}; read {output / 'MODEL_CARD.md'}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path | None, typer.Option("--model", help="Folder of a model; default: ROOMTONE_MODEL.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a model on the open sets of ROOMTONE_DATA, beside its baselines."""
+    from roomtone.score.evaluate import evaluate as evaluate_model
+    from roomtone.score.model import Model
+
+    settings = load_settings()
+    with _progress() as show:
+        show("evaluate")
+        figures = evaluate_model(Model.load(model or settings.model_dir), settings.data_dir)
+    typer.echo(json.dumps(figures, indent=None if as_json else 2))
+
+
+@app.command()
+def why(
+    customer: Annotated[str, typer.Argument(help="customer_id")],
+    at: Annotated[
+        str | None, typer.Option("--at", help="The instant to explain, RFC 3339; default: the last published pass.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What state a customer is in and why: rule, version, evidence, and what ends it."""
+    from roomtone.policies.why import explain
+
+    settings = load_settings()
+    answer = explain(settings, customer, clock.parse_instant(at) if at else None)
+    typer.echo(json.dumps(_plain(answer.as_dict())) if as_json else answer.as_text())
+
+
+@app.command()
+def pause(
+    customer: Annotated[str, typer.Argument(help="customer_id")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")],
+    hours: Annotated[float, typer.Option("--hours", help="How long; at most 720.")] = 72,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="Scope to pause; repeat for several; default: all.")
+    ] = None,
+    actor: Annotated[str, typer.Option("--by", help="Who decides.")] = "operator",
+) -> None:
+    """Pause a customer by hand; wins over every rule until it ends."""
+    _override("pause", customer, reason, hours, scope, actor)
+
+
+@app.command()
+def release(
+    customer: Annotated[str, typer.Argument(help="customer_id")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the decision.")],
+    hours: Annotated[float, typer.Option("--hours", help="How long rules may not pause; at most 720.")] = 72,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="Scope to release; repeat for several; default: all.")
+    ] = None,
+    actor: Annotated[str, typer.Option("--by", help="Who decides.")] = "operator",
+) -> None:
+    """Release a customer by hand; wins over every rule until it ends."""
+    _override("release", customer, reason, hours, scope, actor)
+
+
+@app.command()
+def rebuild() -> None:
+    """Build the warehouse again from the raw records and the operational store."""
+    from roomtone.rebuild import rebuild_warehouse
+
+    settings = load_settings()
+    with _progress() as show:
+        show("rebuild")
+        report = rebuild_warehouse(settings)
+    typer.echo(f"warehouse rebuilt as of {report.as_of.isoformat()}: {report.count_loaded} raw rows")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check settings, stores, model, policies, connections, clock and disk; say what to do."""
+    from roomtone.doctor import examine
+
+    settings = load_settings()
+    findings = examine(settings)
+    if as_json:
+        typer.echo(
+            json.dumps({"settings": settings.described(), "findings": [asdict(finding) for finding in findings]})
+        )
+    else:
+        for name, value in settings.described().items():
+            typer.echo(f"{name}={value}")
+        for finding in findings:
+            typer.echo(f"{'ok  ' if finding.is_ok else 'FAIL'} {finding.check}: {finding.detail}")
+    failed = [finding for finding in findings if not finding.is_ok]
+    if failed:
+        _fail(f"doctor: {len(failed)} of {len(findings)} checks failed; each line above says what to do")
+
+
+@policies_app.command("check")
+def policies_check() -> None:
+    """Validate the policy files of ROOMTONE_POLICIES."""
+    from roomtone.policies.schema import load_policies
+
+    settings = load_settings()
+    loaded = load_policies(settings.policies_dir)
+    typer.echo(f"{settings.policies_dir}: {loaded.count} rules are valid")
+
+
+@policies_app.command("publish")
+def policies_publish(as_of: AsOf = None) -> None:
+    """Append new versions to the operational store; an edited rule with an old version is refused."""
+    from roomtone.policies.publish import publish
+    from roomtone.stores.operational import OperationalStore
+
+    settings = load_settings()
+    report = publish(settings, OperationalStore(settings), _instant(as_of, settings))
+    typer.echo(report.as_text())
+
+
+@policies_app.command("show")
+def policies_show() -> None:
+    """Print the policies in plain English."""
+    from roomtone.policies.explain import render
+    from roomtone.policies.schema import load_policies
+
+    typer.echo(render(load_policies(load_settings().policies_dir)))
+
+
+@policies_app.command("docs", hidden=True)
+def policies_docs() -> None:
+    """Write docs/policies.md and the editors' JSON Schema again."""
+    from roomtone.policies.explain import write_docs
+
+    for path in write_docs():
+        typer.echo(f"wrote {path}")
+
+
+@marts_app.command("docs", hidden=True)
+def marts_docs() -> None:
+    """Write docs/marts.md and docs/validation.md again."""
+    from roomtone.transform.docs import write_docs
+    from roomtone.validate.docs import write_docs as write_validation
+
+    for path in (*write_docs(), *write_validation()):
+        typer.echo(f"wrote {path}")
+
+
+def _override(  # noqa: PLR0917 - the options of two commands, in their order
+    action: str, customer: str, reason: str, hours: float, scopes: list[str] | None, actor: str
+) -> None:
+    from roomtone.policies.overrides import Override, record
+    from roomtone.stores.operational import OperationalStore
+
+    settings = load_settings()
+    starts_at = clock.now(settings)
+    override = Override.decided(action, customer, reason, actor, tuple(scopes or ()), starts_at, timedelta(hours=hours))
+    record(OperationalStore(settings), override)
+    typer.echo(f"{action} of {customer} until {override.ends_at.isoformat()}; it takes effect with the next run")
+
+
+def _instant(text: str | None, settings: Settings) -> datetime:
+    if text is None:
+        return clock.now(settings)
+    try:
+        return clock.parse_instant(text)
+    except ValueError as error:
+        raise RoomtoneError("--as-of", f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
+
+
+def _warn(line: str) -> None:
+    sys.stderr.write(f"roomtone: {line}\n")
+
+
+@contextmanager
+def _opened(file: Path | None) -> Iterator[Any]:
+    if file is None:
+        yield sys.stdin.buffer
+        return
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise RoomtoneError(
+            "FILE", f"{file} cannot be read ({error.strerror})", "give a readable JSON Lines file"
+        ) from error
+    with source:
+        yield source
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Shows the current stage on a terminal; prints nothing where nobody watches."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("roomtone") as status:
+        yield lambda stage: status.update(f"roomtone: {stage}")
+
+
+def _print_run(report: Any) -> None:
+    console = Console()
+    table = Table(title=f"{report.pass_id} as of {report.as_of.isoformat()}", title_justify="left")
+    for heading in ("stage", "seconds"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for name, seconds in report.seconds.items():
+        table.add_row(name, f"{seconds:.2f}")
+    console.print(table)
+    for name, stage in report.stages.items():
+        console.print(
+            f"{name}: {stage.as_text()}" if hasattr(stage, "as_text") else f"{name}: {stage}", highlight=False
+        )
+    console.print(
+        f"scored {report.messages_scored} messages, {report.messages_per_second:,.0f} a second; "
+        f"peak memory {report.peak_memory_mib:,.0f} MiB",
+        highlight=False,
+    )
+    for failure in report.failures:
+        _warn(failure)
+
+
+def _plain(value: Any) -> Any:
+    """A report as what JSON knows: dates as RFC 3339 text, tuples as lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+if __name__ == "__main__":
+    main()

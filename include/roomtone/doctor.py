@@ -1,0 +1,132 @@
+"""Looks at what a run depends on and says, for each thing, whether it is right and what to do if it is not."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+
+from roomtone import clock
+from roomtone.errors import RoomtoneError
+from roomtone.settings import Settings
+from roomtone.stores import warehouse
+from roomtone.stores.operational import OperationalStore
+
+MINIMUM_FREE_BYTES = 1 << 30
+MAXIMUM_CLOCK_SKEW_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    check: str
+    is_ok: bool
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding per check, in the order in which a run would need the things."""
+    checks: list[tuple[str, Callable[[Settings], str]]] = [
+        ("home", _home),
+        ("disk", _disk),
+        ("operational store", _operational),
+        ("warehouse", _warehouse),
+        ("policies", _policies),
+        ("model", _model),
+        ("clock", _clock),
+    ]
+    findings = [_finding(name, check, settings) for name, check in checks]
+    names = dict.fromkeys((*settings.sources, *settings.destinations))
+    findings += [_finding(f"connection {name}", _connection(name), settings) for name in names]
+    return findings
+
+
+def _finding(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, True, check(settings))
+    except RoomtoneError as error:
+        return Finding(name, False, f"{error.value}; {error.next_step}")
+    except OSError as error:
+        return Finding(
+            name, False, f"{error.filename or settings.home}: {error.strerror}; choose a ROOMTONE_HOME you may write to"
+        )
+
+
+def _home(settings: Settings) -> str:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    probe = settings.home / ".writable"
+    probe.write_text("")
+    probe.unlink()
+    return f"{settings.home} is writable"
+
+
+def _disk(settings: Settings) -> str:
+    free = shutil.disk_usage(settings.home).free
+    if free < MINIMUM_FREE_BYTES:
+        raise RoomtoneError(
+            "disk", f"{free / 1e9:.1f} GB are free at {settings.home}", "free at least 1 GB before the next run"
+        )
+    return f"{free / 1e9:.0f} GB free"
+
+
+def _operational(settings: Settings) -> str:
+    OperationalStore(settings).close()
+    return "opens, and its tables are current"
+
+
+def _warehouse(settings: Settings) -> str:
+    with warehouse.connect(settings, wait_seconds=10) as connection:
+        connection.execute("select 1")
+    return f"{settings.warehouse_path.name} opens"
+
+
+def _policies(settings: Settings) -> str:
+    from roomtone.policies.schema import load_policies
+
+    return f"{load_policies(settings.policies_dir).count} rules are valid"
+
+
+def _model(settings: Settings) -> str:
+    from roomtone.score.model import Model
+
+    return f"{Model.load(settings.model_dir).version} loads and answers as its golden predictions say"
+
+
+def _clock(settings: Settings) -> str:
+    instant = clock.now(settings)
+    if settings.clock_url is None:
+        return instant.isoformat()
+    return f"{instant.isoformat()} by {settings.clock_url}"
+
+
+def _connection(name: str) -> Callable[[Settings], str]:
+    def check(settings: Settings) -> str:
+        if name == "files":
+            if "files" in settings.sources and (settings.files_dir is None or not settings.files_dir.is_dir()):
+                raise RoomtoneError(
+                    "ROOMTONE_FILES_DIR",
+                    f"{settings.files_dir or 'is not set'}",
+                    "set it to the folder that holds one sub-folder per stream",
+                )
+            return f"reads {settings.files_dir}" if "files" in settings.sources else f"writes {settings.sent_dir}"
+        connection = settings.connection(name)
+        try:
+            response = httpx.get(connection.url, timeout=10.0)
+        except httpx.HTTPError as error:
+            raise RoomtoneError(
+                name, f"{connection.url} does not answer ({error})", "check the address and that it runs"
+            ) from error
+        if settings.clock_url is None and "date" in response.headers:
+            _compare_clocks(name, response.headers["date"])
+        return f"{connection.url} answers"
+
+    return check
+
+
+def _compare_clocks(name: str, header: str) -> None:
+    theirs = datetime.strptime(header, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    skew = abs((datetime.now(UTC) - theirs).total_seconds())
+    if skew > MAXIMUM_CLOCK_SKEW_SECONDS:
+        raise RoomtoneError(
+            name, f"its clock is {skew:.0f} s away from this machine's", "set this machine's clock by NTP"
+        )

@@ -1,0 +1,102 @@
+"""One run in one process: extract, score, transform, validate, sync, publish, by the functions that the DAGs call."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from roomtone.settings import Settings
+from roomtone.stores.operational import OperationalStore, Pass
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class RunReport:
+    """What one run did. `seconds` by stage; `peak_memory_mib` of this process."""
+
+    pass_id: str
+    as_of: datetime
+    stages: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    messages_scored: int = 0
+    is_valid: bool = False
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def messages_per_second(self) -> float:
+        """Customer messages scored over the time that scoring them took."""
+        return self.messages_scored / self.seconds["score"] if self.seconds.get("score") else 0.0
+
+    @property
+    def peak_memory_mib(self) -> float:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def begin(settings: Settings, as_of: datetime) -> Pass:
+    """Publish the policy files and begin a pass for `as_of`."""
+    from roomtone.policies.publish import publish
+
+    store = OperationalStore(settings)
+    try:
+        publish(settings, store, as_of)
+        return store.begin_pass(as_of)
+    finally:
+        store.close()
+
+
+def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _: None) -> RunReport:
+    """Run the whole path once. A source that fails is reported and the rest goes on; an invalid pass is not synced."""
+    from roomtone.errors import RoomtoneError
+    from roomtone.extract import extract
+    from roomtone.score.scoring import score_pass
+    from roomtone.sync import sync
+    from roomtone.sync.publish import publish as publish_marts
+    from roomtone.transform import transform
+    from roomtone.validate import validate
+
+    current = begin(settings, as_of)
+    report = RunReport(current.pass_id, as_of)
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        progress(name)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            report.seconds[name] = round(report.seconds.get(name, 0.0) + time.perf_counter() - started, 3)
+
+    with stage("extract"):
+        for source in settings.sources:
+            try:
+                report.stages[f"extract {source}"] = extract(settings, source, as_of)
+            except RoomtoneError as error:
+                report.failures.append(str(error))
+    with stage("score"):
+        scored = score_pass(settings, current)
+        report.stages["score"] = scored
+        report.messages_scored = scored.count_scored
+    with stage("transform"):
+        report.stages["transform"] = transform(settings, current)
+    with stage("validate"):
+        validation = validate(settings, current)
+        report.stages["validate"] = validation
+        report.is_valid = validation.is_valid
+    if not report.is_valid:
+        report.failures.append(f"validate: {current.pass_id} is not valid; nothing was synced; see `roomtone doctor`")
+        return report
+    with stage("sync"):
+        for destination in settings.destinations:
+            try:
+                report.stages[f"sync {destination}"] = sync(settings, current, destination)
+            except RoomtoneError as error:
+                report.failures.append(str(error))
+    with stage("publish"):
+        report.stages["publish"] = publish_marts(settings, current)
+    return report

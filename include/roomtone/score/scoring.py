@@ -1,0 +1,95 @@
+"""Scores the customer messages that the model in force has not scored yet."""
+
+from dataclasses import dataclass
+from datetime import UTC
+
+import duckdb
+import pyarrow as pa
+import structlog
+
+from roomtone.errors import RoomtoneError
+from roomtone.score.model import Model
+from roomtone.settings import Settings
+from roomtone.stores import raw, warehouse
+from roomtone.stores.loading import SCORE_SCHEMA, load_landed
+from roomtone.stores.operational import OperationalStore, Pass
+
+log = structlog.get_logger(__name__)
+
+BATCH_ROWS = 10_000
+
+# Every body that a customer wrote, once, whichever version of the message holds it: an edit is scored anew, a resend
+# is not.
+_UNSCORED = """
+with bodies as (
+    select distinct messages.id as id, messages.body as text, md5(messages.body) as body_hash, messages.ticket_id
+    from raw.messages as messages
+    where messages.author = 'customer'
+),
+
+channels as (
+    select id as ticket_id, max(channel) as channel from raw.tickets group by id
+)
+
+select bodies.id, bodies.text, bodies.body_hash, channels.channel
+from bodies
+left join channels on channels.ticket_id = bodies.ticket_id
+where not exists (
+    select 1 from raw.message_scores as scores
+    where scores.message_id = bodies.id
+        and scores.body_hash = bodies.body_hash
+        and scores.model_version = $model_version
+)
+order by bodies.id, bodies.body_hash
+"""
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What one pass loaded and scored. `failure` is the line of a model that could not be used, else empty."""
+
+    count_loaded: int
+    count_scored: int
+    count_abstained: int
+    model_version: str
+    failure: str = ""
+
+
+def score_pass(settings: Settings, current: Pass) -> ScoreReport:
+    """Load what has landed into the warehouse, then score each customer message that lacks a score of this model.
+
+    Scores go to the raw store first and from there into the warehouse, so that a rebuilt warehouse keeps the scores of
+    models that are no longer at hand. A model that cannot be used scores nothing and is reported: decisions go on from
+    the scores that exist, and tickets without one go to the normal queue.
+    """
+    store = OperationalStore(settings)
+    try:
+        with warehouse.connect(settings) as connection:
+            loaded = load_landed(settings, connection)
+            try:
+                model = Model.load(settings.model_dir)
+            except RoomtoneError as error:
+                log.warning("model cannot be used", failure=str(error))
+                return ScoreReport(loaded, 0, 0, "", str(error))
+            scores = _score_unscored(connection, model, current)
+            if scores.num_rows:
+                raw.write_scores(settings, f"{current.pass_id}-{model.version}", scores)
+                load_landed(settings, connection)
+        store.mark_pass(current, "scored")
+    finally:
+        store.close()
+    abstained = sum(scores.column("is_abstained").to_pylist())
+    return ScoreReport(loaded, scores.num_rows, abstained, model.version)
+
+
+def _score_unscored(connection: duckdb.DuckDBPyConnection, model: Model, current: Pass) -> pa.Table:
+    reader = connection.execute(_UNSCORED, {"model_version": model.version}).to_arrow_reader(BATCH_ROWS)
+    scored_at = pa.scalar(current.as_of.astimezone(UTC).replace(tzinfo=None), SCORE_SCHEMA.field("scored_at").type)
+    parts = []
+    for batch in reader:
+        table = pa.Table.from_batches([batch])
+        scores = model.score(table)
+        scores = scores.append_column("body_hash", table.column("body_hash"))
+        scores = scores.append_column("scored_at", pa.repeat(scored_at, table.num_rows))
+        parts.append(scores.select(SCORE_SCHEMA.names).cast(SCORE_SCHEMA))
+    return pa.concat_tables(parts) if parts else SCORE_SCHEMA.empty_table()

@@ -1,0 +1,132 @@
+"""Fixtures that several areas share: settings in a folder of their own, and the sandbox brand as a separate process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from roomtone.clock import parse_instant
+from roomtone.settings import PROJECT_ROOT, Settings, load_settings
+
+SANDBOX_START = "2026-03-02T09:00:00Z"
+
+
+def pytest_report_header() -> list[str]:
+    """Say loudly which optional inputs are absent: what needs them is skipped."""
+    settings = load_settings()
+    lines = []
+    for variable, folder in (("ROOMTONE_DATA", settings.data_dir), ("ROOMTONE_SPECS", settings.specs_dir)):
+        state = "found" if folder.is_dir() else "ABSENT: every test that reads it is SKIPPED"
+        lines.append(f"{variable}: {state}")
+    return lines
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Default settings in an empty home."""
+    return load_settings({"ROOMTONE_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of open data sets; skips loudly where it is absent."""
+    folder = load_settings().data_dir
+    if not folder.is_dir():
+        pytest.skip("SKIPPED: ROOMTONE_DATA is absent, so nothing was checked on open data")
+    return folder
+
+
+@dataclass
+class Sandbox:
+    """A running sandbox brand."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def get(self, path: str, **params: object) -> dict:
+        response = httpx.get(f"{self.url}{path}", params=params, timeout=60)
+        response.raise_for_status()
+        return response.json()
+
+    def now(self) -> datetime:
+        return parse_instant(self.get("/clock")["now"])
+
+    def advance_to(self, instant: datetime) -> datetime:
+        response = httpx.post(f"{self.url}/clock", json={"now": instant.isoformat()}, timeout=120)
+        response.raise_for_status()
+        return parse_instant(response.json()["now"])
+
+    def advance(self, seconds: float) -> datetime:
+        response = httpx.post(f"{self.url}/clock", json={"advance_seconds": seconds}, timeout=120)
+        response.raise_for_status()
+        return parse_instant(response.json()["now"])
+
+    def log(self, kind: str | None = None, after: int = 0) -> list[dict]:
+        entries: list[dict] = []
+        while True:
+            page = self.get("/log", after=after, **({"kind": kind} if kind else {}))
+            entries += page["entries"]
+            if not page["entries"]:
+                return entries
+            after = page["entries"][-1]["seq"]
+
+    def environ(self, home: Path) -> dict[str, str]:
+        """The environment of a roomtone that runs against this brand."""
+        return {
+            "ROOMTONE_HOME": str(home),
+            "ROOMTONE_SOURCES": "zendesk,klaviyo,shop",
+            "ROOMTONE_DESTINATIONS": "klaviyo,zendesk",
+            "ROOMTONE_CLOCK_URL": f"{self.url}/clock",
+            "ROOMTONE_ZENDESK_URL": f"{self.url}/zendesk",
+            "ROOMTONE_ZENDESK_TOKEN": "sandbox-zendesk",
+            "ROOMTONE_ZENDESK_ORDER_FIELD_ID": "9001",
+            "ROOMTONE_KLAVIYO_URL": f"{self.url}/klaviyo",
+            "ROOMTONE_KLAVIYO_TOKEN": "sandbox-klaviyo",
+            "ROOMTONE_SHOP_URL": f"{self.url}/shop",
+            "ROOMTONE_SHOP_TOKEN": "sandbox-shop",
+        }
+
+    def settings(self, home: Path) -> Settings:
+        return load_settings(self.environ(home))
+
+
+@pytest.fixture
+def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Starts sandbox brands on free ports; each is ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(customers: int = 60, seed: int = 7, start: str = SANDBOX_START) -> Sandbox:
+        command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--seed", str(seed)]
+        command += ["--customers", str(customers), "--start", start]
+        specs = load_settings().specs_dir
+        if specs.is_dir():
+            command += ["--specs", str(specs)]
+        errors = (tmp_path / f"sandbox-{len(started)}.log").open("w")
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=PROJECT_ROOT, start_new_session=True
+        )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
+        return Sandbox(line.split()[-1], process)
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
+    """A small sandbox brand, ten minutes before the story begins."""
+    return start_sandbox()
