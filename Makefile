@@ -18,7 +18,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: .venv/.installed ## run the story of one customer in Airflow against the sandbox brand
-	@$(RUN)python -m roomtone.airflow.demo
+	@$(RUN)python -m roomtone.sandbox.demo
 
 .PHONY: test
 test: .venv/.installed-dev ## run all tests and show the line coverage
