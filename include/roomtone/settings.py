@@ -130,6 +130,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def process_environment() -> dict[str, str]:
+    """What programs started by roomtone inherit: a copy of this process's environment."""
+    return dict(os.environ)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip())
 

@@ -83,7 +83,7 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
 
 
 def _score_unscored(connection: duckdb.DuckDBPyConnection, model: Model, current: Pass) -> pa.Table:
-    reader = connection.execute(_UNSCORED, {"model_version": model.version}).to_arrow_reader(BATCH_ROWS)
+    reader = connection.sql(_UNSCORED, params={"model_version": model.version}).to_arrow_reader(BATCH_ROWS)
     scored_at = pa.scalar(current.as_of.astimezone(UTC).replace(tzinfo=None), SCORE_SCHEMA.field("scored_at").type)
     parts = []
     for batch in reader:

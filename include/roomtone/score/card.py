@@ -1,0 +1,170 @@
+"""The model card, written by the training run from its own out-of-fold answers."""
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from roomtone.score import data
+from roomtone.score.data import CUE_HEADS, SENTIMENTS
+from roomtone.score.features import Doubles
+
+if TYPE_CHECKING:
+    from roomtone.score.train import Fitted
+
+BINS = 10
+_GATE = 0.8
+
+
+def licence(source: str) -> str:
+    """Licence line of a training source."""
+    if source.startswith("vader_"):
+        return data.LICENCES["vader_ground_truth"]
+    return data.LICENCES.get(source, "the brand's own labels")
+
+
+def source_rows(fitted: "Fitted") -> dict[str, int]:
+    """Rows of each source."""
+    names, counts = np.unique(fitted.pool.source.astype(str), return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def macro_f1(target: npt.NDArray[np.int64], answer: npt.NDArray[np.int64], classes: int = 3) -> float:
+    """Unweighted mean of the classes' F1."""
+    return float(np.mean([class_f1(target == number, answer == number) for number in range(classes)]))
+
+
+def class_f1(target: npt.NDArray[np.bool_], answer: npt.NDArray[np.bool_]) -> float:
+    """F1 of one class."""
+    hits = float((target & answer).sum())
+    return 2 * hits / max(float(target.sum() + answer.sum()), 1.0)
+
+
+def calibration(
+    target: npt.NDArray[np.int64], chances: Doubles, weight: Doubles | None = None
+) -> tuple[float, list[tuple[float, float, float]]]:
+    """Expected calibration error of the named class, and (mean confidence, accuracy, share of weight) of each of
+    `BINS` equal bins.
+    """
+    weight = np.ones(len(target)) if weight is None else weight
+    confidence = chances.max(axis=1)
+    right = chances.argmax(axis=1) == target
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins, error, total = [], 0.0, float(weight.sum())
+    for number in range(BINS):
+        inside = place == number
+        mass = float(weight[inside].sum())
+        if mass > 0:
+            stated = float((confidence[inside] * weight[inside]).sum() / mass)
+            true = float((right[inside] * weight[inside]).sum() / mass)
+            bins.append((stated, true, mass / total))
+            error += mass / total * abs(stated - true)
+    return error, bins
+
+
+def report(target: npt.NDArray[np.int64], chances: Doubles) -> dict[str, float]:
+    """n, macro-F1, accuracy, recall of each class, precision and recall of negative at the policies' confidence,
+    calibration error.
+    """
+    answer = chances.argmax(axis=1)
+    gate = chances[:, 0] >= _GATE
+    recalls = {
+        f"recall_{name}": float((answer[target == number] == number).mean())
+        if (target == number).any()
+        else float("nan")
+        for number, name in enumerate(SENTIMENTS)
+    }
+    return {
+        "n": float(len(target)),
+        "macro_f1": macro_f1(target, answer),
+        "accuracy": float((answer == target).mean()),
+        **recalls,
+        "precision_negative_gate": float((target[gate] == 0).mean()) if gate.any() else float("nan"),
+        "recall_negative_gate": float(gate[target == 0].mean()) if (target == 0).any() else float("nan"),
+        "calibration_error": calibration(target, chances)[0],
+    }
+
+
+def figures(fitted: "Fitted") -> dict[str, Any]:
+    """Out-of-fold figures by source, pooled calibration, cue F1."""
+    pool = fitted.pool
+    used = fitted.weight > 0
+    by_source = {
+        name: report(pool.sentiment[rows], fitted.probability[rows])
+        for name in sorted(set(pool.source[used].tolist()))
+        if (rows := used & (pool.source == name)).any()
+    }
+    error, bins = calibration(pool.sentiment[used], fitted.probability[used], fitted.weight[used])
+    cued = pool.cues[:, 0] >= 0
+    cues = {}
+    for column, name in enumerate(CUE_HEADS):
+        target = pool.cues[cued, column] == 1
+        chance = fitted.cue_probability[cued, column]
+        best = max((class_f1(target, chance >= cut), cut) for cut in np.arange(0.1, 0.9, 0.05))
+        cues[name] = {"n": float(target.sum()), "f1": best[0], "cut": float(best[1])}
+    return {"by_source": by_source, "pooled_error": error, "bins": bins, "cues": cues}
+
+
+def text(numbers: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """The card as Markdown, from the figures and the manifest."""
+    measured = []
+    for name, row in numbers["by_source"].items():
+        recalls = " / ".join(f"{row[f'recall_{label}']:.2f}" for label in SENTIMENTS)
+        gate = f"{row['precision_negative_gate']:.2f}, {row['recall_negative_gate']:.2f}"
+        scores = f"{row['macro_f1']:.3f} | {row['accuracy']:.3f} | {recalls} | {gate} | {row['calibration_error']:.3f}"
+        measured.append(f"| {name} | {row['n']:.0f} | {scores} |")
+    template = files("roomtone.score").joinpath("model_card_template.md").read_text(encoding="utf-8")
+    return template.format(
+        version=manifest["model_version"],
+        sources="\n".join(
+            f"| {name} | {row['rows']} | {row['licence']} |" for name, row in manifest["sources"].items()
+        ),
+        lexicon=manifest["lexicon"],
+        prior=", ".join(f"{name} {share:.2f}" for name, share in manifest["prior"].items()),
+        gate=_GATE,
+        measured="\n".join(measured),
+        pooled=numbers["pooled_error"],
+        cues="\n".join(
+            f"| {name} | {row['n']:.0f} | {row['f1']:.3f} at {row['cut']:.2f} |"
+            for name, row in numbers["cues"].items()
+        ),
+        seed=manifest["seed"],
+        made_with=", ".join(f"{name} {value}" for name, value in manifest["made_with"].items()),
+    )
+
+
+def reliability_svg(numbers: dict[str, Any]) -> str:
+    """Stated confidence against accuracy of the named class; circle area is the share of weight in the bin."""
+    side, margin = 360, 48
+
+    def x(value: float) -> float:
+        return margin + value * side
+
+    def y(value: float) -> float:
+        return margin + (1 - value) * side
+
+    def label(across: float, down: float, words: str, extra: str = 'text-anchor="middle"') -> str:
+        return f'<text x="{across:.1f}" y="{down:.1f}" {extra} font-size="12">{words}</text>'
+
+    total = side + 2 * margin
+    middle = total / 2
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {total}" font-family="sans-serif">',
+        f'<rect width="{total}" height="{total}" fill="white"/>',
+        f'<rect x="{margin}" y="{margin}" width="{side}" height="{side}" fill="none" stroke="#888"/>',
+        f'<line x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(1):.1f}" y2="{y(1):.1f}" stroke="#bbb" stroke-dasharray="4 4"/>',
+    ]
+    for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+        parts.append(label(x(tick), total - margin + 18, f"{tick:.1f}"))
+        parts.append(label(margin - 8, y(tick) + 4, f"{tick:.1f}", 'text-anchor="end"'))
+    points = " ".join(f"{x(stated):.1f},{y(true):.1f}" for stated, true, _ in numbers["bins"])
+    parts.append(f'<polyline points="{points}" fill="none" stroke="#1f5fa8" stroke-width="1.5"/>')
+    for stated, true, share in numbers["bins"]:
+        place = f'cx="{x(stated):.1f}" cy="{y(true):.1f}" r="{3 + 18 * share**0.5:.1f}"'
+        parts.append(f'<circle {place} fill="#1f5fa8" fill-opacity="0.35"/>')
+    turned = f'text-anchor="middle" transform="rotate(-90 14 {middle})"'
+    parts.append(label(middle, total - 8, "stated confidence of the named class"))
+    parts.append(label(14, middle, "share that was right", turned))
+    parts.append(label(middle, 24, f"Reliability, out of fold (error {numbers['pooled_error']:.3f})") + "</svg>")
+    return "\n".join(parts) + "\n"

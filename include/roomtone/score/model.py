@@ -1,0 +1,289 @@
+"""The loaded mood model: checked files in, one answer per message out."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from roomtone.errors import RoomtoneError
+from roomtone.score import features, language, reasons, tokens
+from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, URGENCIES
+from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
+from roomtone.score.heads import Heads, softmax
+from roomtone.score.text import clean_body
+from roomtone.score.trees import Trees
+from roomtone.score.weights import Found, WordTable
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.json"
+WORDS, INTENT_WORDS, TREES, HEADS = "words.parquet", "intents.parquet", "sentiment.txt", "heads.json"
+
+CUES = ("frustration", "gratitude", "confusion", "sarcasm", "threat")
+OUTPUT = pa.schema(
+    [
+        ("message_id", pa.string()),
+        ("p_negative", pa.float64()),
+        ("p_neutral", pa.float64()),
+        ("p_positive", pa.float64()),
+        ("sentiment", pa.string()),
+        ("confidence", pa.float64()),
+        ("is_abstained", pa.bool_()),
+        ("urgency", pa.string()),
+        ("urgency_score", pa.float64()),
+        ("intent", pa.string()),
+        ("intent_confidence", pa.float64()),
+        ("cues", pa.string()),
+        ("language", pa.string()),
+        ("model_version", pa.string()),
+        ("top_reasons", pa.string()),
+    ]
+)
+"""Columns of `Model.score`, in order."""
+
+_ROWS = 10_000
+_CHARACTERS = 4_000_000
+_GOLDEN_TOLERANCE = 0.002
+_GOLDEN_MISSES = 1
+_NO_CUES = json.dumps(dict.fromkeys(CUES, 0.0))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that passed its checks.
+
+    `score` keeps a cache of distinct words and is not for several threads at once.
+    """
+
+    version: str
+    manifest: dict[str, Any]
+    words: WordTable
+    intents: WordTable
+    trees: Trees
+    heads: Heads
+    table: tokens.TypeTable
+
+    @classmethod
+    def load(cls, folder: Path) -> "Model":
+        """The model in `folder`. SHA-256 of every file is checked before it is read, golden predictions afterwards.
+
+        Raises RoomtoneError for a missing, damaged, truncated, swapped or older model, and for one with another
+        feature list.
+        """
+        return _checked(assemble(folder), folder)
+
+    def score(self, messages: pa.Table) -> pa.Table:
+        """One row (`OUTPUT`) for each row of `messages`, in order.
+
+        Columns read: `id`, `text` (raw body), optional `language` (a hint). Texts without words and texts that are
+        not English are abstained from: they get the prior's probabilities, urgency normal and intent other.
+        """
+        for column in ("id", "text"):
+            if column not in messages.column_names:
+                raise RoomtoneError("messages", f"no column {column}", "give a table with id and text")
+        ids = messages["id"].to_pylist()
+        texts = [text or "" for text in messages["text"].to_pylist()]
+        hints = messages["language"].to_pylist() if "language" in messages.column_names else [None] * len(texts)
+        parts = []
+        start = 0
+        while start < len(texts):
+            end = start + 1
+            characters = len(texts[start])
+            while end < len(texts) and end - start < _ROWS and characters + len(texts[end]) <= _CHARACTERS:
+                characters += len(texts[end])
+                end += 1
+            parts.append(self._score(ids[start:end], texts[start:end], hints[start:end]))
+            start = end
+        return pa.concat_tables(parts) if parts else OUTPUT.empty_table()
+
+    def columns(self, texts: list[str]) -> Doubles:
+        """Feature matrix (texts x `FEATURE_NAMES`) of cleaned texts, as the trees see it."""
+        batch = tokens.encode(texts, self.table)
+        return self._columns(batch, self.words.find(tokens.grams(batch)), features.surface(batch))
+
+    def _columns(self, batch: tokens.Encoded, found: Found, surface: features.Surface) -> Doubles:
+        extremes = self.words.sentence_extremes(found, batch.sentence[found.first], batch.size)
+        return features.matrix(np.column_stack([self.words.scores(found, batch.size), extremes]), surface.values)
+
+    def _score(self, ids: list[str], raw: list[str], hints: list[str | None]) -> pa.Table:
+        size = len(raw)
+        batch = tokens.encode([clean_body(text) for text in raw], self.table)
+        surface = features.surface(batch)
+        grams = tokens.grams(batch)
+        found = self.words.find(grams)
+        columns = self._columns(batch, found, surface)
+
+        languages = language.detect(batch, reasons.known_words(batch, self.words, self.manifest["frequent_idf"]), hints)
+        emojis = np.bincount(batch.message[batch.kind == tokens.EMOJI], minlength=size)[:size]
+        empty = (surface.words == 0) & (emojis == 0)
+        silent = empty | ((languages != language.ENGLISH) & (surface.words > 0))
+
+        chances = self.heads.scaling.apply(self.trees.predict(columns))
+        chances[silent] = [self.heads.prior[name] for name in SENTIMENTS]
+        named = chances.argmax(axis=1).astype(np.int32)
+        confidence = chances[np.arange(size), named]
+        abstained = silent | (confidence < self.manifest["abstain_below"])
+
+        urgency = self.heads.urgency.apply(columns)
+        urgency[silent] = [0.0, 1.0, 0.0]
+        intents = softmax(self.intents.scores(self.intents.find(grams), size))
+        intent, intent_confidence = _intent(intents, silent, self.manifest["intent_least"])
+        cues = self._cues(columns, surface.values, chances)
+        urgent = urgency.argmax(axis=1)
+        return pa.table(
+            [
+                pa.array(ids, pa.string()),
+                *(pa.array(chances[:, column]) for column in range(len(SENTIMENTS))),
+                pa.array([SENTIMENTS[number] for number in named], pa.string()),
+                pa.array(confidence),
+                pa.array(abstained),
+                pa.array([URGENCIES[number] for number in urgent], pa.string()),
+                pa.array(urgency @ np.array([0.0, 0.5, 1.0])),
+                pa.array(intent, pa.string()),
+                pa.array(intent_confidence),
+                pa.array(_cue_texts(cues, silent), pa.string()),
+                pa.array(languages.tolist(), pa.string()),
+                pa.array([self.version] * size, pa.string()),
+                pa.array(
+                    reasons.top_reasons(
+                        batch,
+                        raw,
+                        self.words,
+                        found,
+                        named=named,
+                        phrases=surface.phrases,
+                        is_urgent=urgent == len(URGENCIES) - 1,
+                        is_threat=cues[:, CUES.index("threat")] >= 0.5,
+                        silent=silent,
+                    ),
+                    pa.string(),
+                ),
+            ],
+            schema=OUTPUT,
+        )
+
+    def _cues(self, columns: Doubles, values: tokens.Floats, chances: Doubles) -> Doubles:
+        """Probabilities of `CUES`.
+
+        Sarcasm and threat have no open training data: hand-set logistic models of the marker phrases.
+        """
+
+        def feature(name: str) -> Doubles:
+            return np.asarray(values[:, features.SURFACE_NAMES.index(name)], np.float64)
+
+        learned = [self.heads.cues[name].apply(columns)[:, 1] for name in CUE_HEADS]
+        negative = chances[:, 0]
+        trouble = np.minimum(feature("problem") + feature("phrase_waiting") + feature("persistent"), 3.0)
+        clash = np.minimum(feature("valence_mixed"), 3.0)
+        ironic = np.minimum(feature("phrase_thanks_for_nothing"), 2.0)
+        sarcasm = 0.6 / (
+            1.0 + np.exp(4.0 - 2.2 * ironic - 0.5 * trouble * (ironic > 0) - 0.4 * clash - 0.4 * feature("ellipses"))
+        )
+        threat = 1.0 / (1.0 + np.exp(4.2 - 1.1 * feature("phrase_threat") - 2.8 * negative))
+        threat = np.where(feature("phrase_threat") > 0, threat, 0.01)
+        return np.column_stack([*learned, sarcasm, threat])
+
+
+def _intent(chances: Doubles, silent: tokens.Mask, least: float) -> tuple[list[str], Doubles]:
+    """Best intent and its probability; `other` where no intent is likely enough."""
+    other = INTENTS.index("other")
+    best = np.where(chances.max(axis=1) >= least, chances.argmax(axis=1), other)
+    best = np.where(silent, other, best)
+    confidence = np.where(silent, 0.0, chances[np.arange(len(chances)), best])
+    return [INTENTS[number] for number in best], confidence
+
+
+def _cue_texts(cues: Doubles, silent: tokens.Mask) -> list[str]:
+    pattern = "{" + ", ".join(f'"{name}": %.3f' for name in CUES) + "}"
+    return [
+        _NO_CUES if quiet else pattern % tuple(row) for row, quiet in zip(cues.tolist(), silent.tolist(), strict=True)
+    ]
+
+
+def _refusal(folder: Path, value: str) -> RoomtoneError:
+    return RoomtoneError("model", f"{folder}: {value}", "restore the shipped model or run `roomtone train`")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a model folder, its format, text version, feature list and files checked."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _refusal(folder, f"{MANIFEST} is missing") from None
+    except (OSError, ValueError) as error:
+        raise _refusal(folder, f"{MANIFEST} cannot be read ({type(error).__name__})") from error
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or manifest.get("text_version") != tokens.TEXT_VERSION
+    ):
+        raise _refusal(
+            folder,
+            f"made for another version of roomtone (format {FORMAT} and text version {tokens.TEXT_VERSION} are needed)",
+        )
+    if manifest.get("features") != list(FEATURE_NAMES):
+        raise _refusal(folder, "its feature list is not this version's")
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or not {WORDS, INTENT_WORDS, TREES, HEADS, GOLDEN} <= set(listed):
+        raise _refusal(folder, f"{MANIFEST} does not name all files")
+    return manifest
+
+
+def _checked_bytes(folder: Path, manifest: dict[str, Any], name: str) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError:
+        raise _refusal(folder, f"{name} is missing or unreadable") from None
+    if hashlib.sha256(content).hexdigest() != manifest["files"][name]:
+        raise _refusal(folder, f"{name} is damaged or swapped (its SHA-256 is not the manifest's)")
+    return content
+
+
+def assemble(folder: Path) -> Model:
+    """The model in `folder` with its files checked but not its golden predictions."""
+    manifest = read_manifest(folder)
+    content = {name: _checked_bytes(folder, manifest, name) for name in (WORDS, INTENT_WORDS, TREES, HEADS, GOLDEN)}
+    try:
+        small = json.loads(content[HEADS])
+        return Model(
+            version=str(manifest["model_version"]),
+            manifest=manifest,
+            words=WordTable.from_parquet(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES),
+            intents=WordTable.from_parquet(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS),
+            trees=Trees(content[TREES].decode(), len(FEATURE_NAMES)),
+            heads=Heads.from_json(small),
+            table=tokens.TypeTable(),
+        )
+    except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        raise _refusal(folder, f"its contents do not fit together ({type(error).__name__})") from error
+
+
+def _checked(model: Model, folder: Path) -> Model:
+    golden = json.loads(_checked_bytes(folder, model.manifest, GOLDEN))
+    answers = golden_answers(model, [row["text"] for row in golden])
+    misses = 0
+    for row, answer in zip(golden, answers, strict=True):
+        close = all(
+            abs(row[name] - answer[name]) <= _GOLDEN_TOLERANCE
+            for name in ("p_negative", "p_neutral", "p_positive", "urgency_score")
+        )
+        misses += not (close and row["intent"] == answer["intent"] and row["language"] == answer["language"])
+    if misses > _GOLDEN_MISSES:
+        raise _refusal(
+            folder, f"{misses} of {len(golden)} golden predictions differ from what was recorded at training"
+        )
+    return model
+
+
+def golden_answers(model: Model, texts: list[str]) -> list[dict[str, Any]]:
+    """What the model says of `texts`, in the columns that golden predictions record."""
+    table = model.score(pa.table({"id": [str(number) for number in range(len(texts))], "text": texts}))
+    names = ["p_negative", "p_neutral", "p_positive", "urgency_score", "intent", "language"]
+    return [
+        {key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()}
+        for row in table.select(names).to_pylist()
+    ]

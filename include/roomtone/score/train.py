@@ -1,0 +1,381 @@
+"""`roomtone train`: the stacked mood model from the open sets, the project's messages and, if given, a brand's labels.
+
+Linear heads over negation-marked words are scored out of fold; LightGBM learns on those scores and the surface
+features; vector scaling on out-of-fold trees makes its probabilities honest. The same seed and data give the same
+bytes.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from roomtone.score import artefact, data, features, heads, tokens, variation
+from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, Source
+from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
+from roomtone.score.text import clean_body
+from roomtone.score.tokens import Floats, Hashes, Integers
+from roomtone.score.weights import Found, WordTable
+
+FOLDS = 4
+VOCABULARY = 80_000
+LEAST_MESSAGES = 4
+INTENT_VOCABULARY = 9_000
+PRIOR = {"negative": 0.35, "neutral": 0.45, "positive": 0.20}
+"""Shares of the three classes in a support inbox that training weights assume (a declared judgement, not a
+measurement).
+"""
+
+MASSES = {
+    "semeval_sentiment": 1.0,
+    "vader_tweets": 0.5,
+    "vader_amazon": 0.5,
+    "goemotions": 0.4,
+    "project": 1.0,
+    "brand": 2.0,
+}
+"""Total weight of each source in training; inside a source the classes are weighted to `PRIOR`."""
+
+SUPPORT_SOURCES = ("project", "brand")
+WEAK_NEUTRAL_MASS = 0.15
+_CHUNK = 10_000
+_TREES = {
+    "objective": "multiclass",
+    "num_class": 3,
+    "num_leaves": 15,
+    "learning_rate": 0.06,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "min_data_in_leaf": 30,
+    "lambda_l2": 1.0,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+ROUNDS = 110
+
+
+@dataclass
+class Corpus:
+    """All training rows, encoded once. `sentiment` and `intent` hold class numbers, -1 where a row has none."""
+
+    texts: list[str]
+    source: npt.NDArray[np.object_]
+    sentiment: npt.NDArray[np.int64]
+    urgency: npt.NDArray[np.int64]
+    intent: npt.NDArray[np.int64]
+    cues: npt.NDArray[np.int64]  # rows x CUE_HEADS, -1 unknown
+    surface: Floats
+    key: Hashes
+    row: npt.NDArray[np.int64]
+    sentence: npt.NDArray[np.int64]
+    fold: npt.NDArray[np.int64]
+
+
+def corpus(sources: list[Source], seed: int) -> Corpus:
+    """Cleans and encodes the sources; texts of one group share a fold."""
+    texts: list[str] = []
+    names: list[str] = []
+    groups: list[str] = []
+    marks: dict[str, list[int]] = {"sentiment": [], "urgency": [], "intent": []}
+    cue_rows: list[list[int]] = []
+    orders = {"sentiment": SENTIMENTS, "urgency": data.URGENCIES, "intent": INTENTS}
+    for source in sources:
+        texts += [clean_body(text) for text in source.texts]
+        names += [source.name] * len(source.texts)
+        groups += [group or text for group, text in zip(source.groups, source.texts, strict=True)]
+        for mark, order in orders.items():
+            marks[mark] += [order.index(value) if value else -1 for value in getattr(source, mark)]
+        cue_rows += [
+            [-1] * len(CUE_HEADS) if cues is None else [int(name in cues) for name in CUE_HEADS] for cues in source.cues
+        ]
+    table = tokens.TypeTable()
+    surfaces, keys, rows, sentences = [], [], [], []
+    count_sentences = 0
+    for start in range(0, len(texts), _CHUNK):
+        batch = tokens.encode(texts[start : start + _CHUNK], table)
+        surfaces.append(features.surface(batch).values)
+        grams = tokens.grams(batch)
+        keys.append(grams.key)
+        rows.append(grams.message.astype(np.int64) + start)
+        sentences.append(batch.sentence[grams.first].astype(np.int64) + count_sentences)
+        count_sentences += int(batch.sentence.max(initial=0)) + 1
+    return Corpus(
+        texts=texts,
+        source=np.array(names, dtype=object),
+        sentiment=np.array(marks["sentiment"]),
+        urgency=np.array(marks["urgency"]),
+        intent=np.array(marks["intent"]),
+        cues=np.array(cue_rows).reshape(-1, len(CUE_HEADS)),
+        surface=np.concatenate(surfaces),
+        key=np.concatenate(keys),
+        row=np.concatenate(rows),
+        sentence=np.concatenate(sentences),
+        fold=np.array([zlib.crc32(f"{seed}:{group.lower()}".encode("utf-8", "replace")) % FOLDS for group in groups]),
+    )
+
+
+def source_weights(pool: Corpus, masses: dict[str, float]) -> Doubles:
+    """Row weights: each source weighs its mass, its classes stand in `PRIOR`; the mean weight of a used row is 1."""
+    weight: Doubles = np.zeros(len(pool.texts))
+    shares = np.array([PRIOR[name] for name in SENTIMENTS])
+    for name, mass in masses.items():
+        for number in range(len(SENTIMENTS)):
+            chosen = (pool.source == name) & (pool.sentiment == number)
+            if chosen.any():
+                weight[chosen] = mass * shares[number] / chosen.sum()
+    return np.asarray(weight / weight[weight > 0].mean())
+
+
+@dataclass
+class Vocabulary:
+    """Sorted keys with idf; the corpus as a sparse matrix over them (rows of unit length) and as found grams with
+    their sentences.
+    """
+
+    keys: Hashes
+    idf: Floats
+    matrix: Any
+    found: Found
+    sentence: Integers
+
+
+def vocabulary(pool: Corpus, rows: npt.NDArray[np.bool_], size: int, least: int) -> Vocabulary:
+    """The `size` grams that most messages among `rows` hold, at least `least` each."""
+    from scipy.sparse import csr_matrix
+
+    unique, inverse = np.unique(pool.key, return_inverse=True)
+    pair, where = np.unique(pool.row * len(unique) + inverse, return_index=True)
+    row, column = pair // len(unique), pair % len(unique)
+    frequency = np.bincount(column[rows[row]], minlength=len(unique))
+    chosen = np.sort(np.lexsort((unique, -frequency))[:size])
+    chosen = chosen[frequency[chosen] >= least]
+    idf = (np.log((1 + rows.sum()) / (1 + frequency[chosen])) + 1).astype(np.float16).astype(np.float32)
+    place = np.full(len(unique), -1)
+    place[chosen] = np.arange(len(chosen))
+    known = place[column] >= 0
+    row, column, sentence = row[known], place[column[known]], pool.sentence[where[known]].astype(np.int32)
+    values = idf[column].astype(np.float64)
+    norm = np.sqrt(np.bincount(row, weights=values * values, minlength=len(pool.texts)))
+    matrix = csr_matrix((values / norm[row], (row, column)), shape=(len(pool.texts), len(chosen)))
+    messages, rows_found = row.astype(np.int32), column.astype(np.int32)
+    found = Found(messages, rows_found, messages, messages)
+    return Vocabulary(unique[chosen], idf, matrix, found, sentence)
+
+
+def _linear(
+    matrix: Any, target: npt.NDArray[np.int64], weight: Doubles | None, strength: float, seed: int
+) -> tuple[Doubles, Doubles]:
+    """Weights (columns x classes) and biases of a logistic regression; one column for two classes."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=strength, max_iter=120, tol=1e-3, random_state=seed).fit(
+        matrix, target, sample_weight=weight
+    )
+    return fitted.coef_.T.copy(), fitted.intercept_.copy()
+
+
+def _head_scores(
+    pool: Corpus,
+    known: Vocabulary,
+    target: npt.NDArray[np.int64],
+    weight: Doubles,
+    *,
+    strength: float,
+    seed: int,
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Scores of all rows, out of fold, and weights and biases fitted on all marked rows.
+
+    With three classes the sentence extremes follow the scores.
+    """
+    used = (target >= 0) & (weight > 0)
+
+    def scored(coefficients: Doubles, bias: Doubles) -> Doubles:
+        table = WordTable(known.keys, known.idf, (coefficients * known.idf[:, None]).astype(np.float32), (), bias)
+        scores = table.scores(known.found, len(pool.texts))
+        if len(bias) < len(SENTIMENTS):
+            return scores
+        return np.column_stack([scores, table.sentence_extremes(known.found, known.sentence, len(pool.texts))])
+
+    coefficients, bias = _linear(known.matrix[used], target[used], weight[used], strength, seed)
+    scores = scored(coefficients, bias)
+    for fold in range(FOLDS):
+        inside = used & (pool.fold != fold)
+        outside = pool.fold == fold
+        scores[outside] = scored(*_linear(known.matrix[inside], target[inside], weight[inside], strength, seed))[
+            outside
+        ]
+    return scores, coefficients, bias
+
+
+@dataclass
+class Fitted:
+    """Everything that goes into the artefact, and the out-of-fold answers that the card reports."""
+
+    words: WordTable
+    intents: WordTable
+    trees: str
+    heads: heads.Heads
+    pool: Corpus
+    weight: Doubles
+    probability: Doubles
+    cue_probability: Doubles
+
+
+def fit(sources: list[Source], seed: int, progress: Callable[[str], None] = lambda _: None) -> Fitted:
+    """Trains all heads. Rows without a mark for a head are left out of it."""
+    progress("reading texts")
+    pool = corpus(sources, seed)
+    masses = {name: mass for name, mass in MASSES.items() if (pool.source == name).any()}
+    weight = source_weights(pool, masses)
+    polar = weight > 0
+    cued = pool.cues[:, 0] >= 0
+
+    progress("linear heads")
+    words, linear = _word_heads(pool, weight, cued, seed)
+
+    progress("trees")
+    columns = features.matrix(linear, pool.surface)
+    booster, raw = _stack(columns[polar], pool.sentiment[polar], weight[polar], pool.fold[polar], seed)
+    scaling = heads.fit_vector_scaling(raw, pool.sentiment[polar], weight[polar])
+    probability = np.full((len(pool.texts), 3), np.nan)
+    probability[polar] = scaling.apply(raw)
+
+    progress("cues, urgency, intents")
+    cue_heads, cue_probability = _cue_heads(pool, columns, cued, seed)
+    urgent = pool.urgency >= 0
+    urgency = heads.fit_logistic(columns[urgent], pool.urgency[urgent], heads.URGENCY_FEATURES, strength=0.3, seed=seed)
+    intents = _intents(pool, seed)
+    return Fitted(
+        words,
+        intents,
+        booster,
+        heads.Heads(scaling, cue_heads, urgency, dict(PRIOR)),
+        pool,
+        weight,
+        probability,
+        cue_probability,
+    )
+
+
+def _word_heads(pool: Corpus, weight: Doubles, cued: npt.NDArray[np.bool_], seed: int) -> tuple[WordTable, Doubles]:
+    """The word table of all linear heads, and their out-of-fold scores in the columns `LINEAR_NAMES`."""
+    polar = weight > 0
+    opinions = [INTENTS.index(name) for name in ("complaint", "thanks", "feedback")]
+    quiet = (pool.intent >= 0) & ~polar & ~np.isin(pool.intent, opinions)
+    known = vocabulary(pool, polar | cued | quiet, VOCABULARY, LEAST_MESSAGES)
+
+    # Plain requests of real shape are weakly neutral. They never reach the trees: those would learn their style.
+    target, tone_weight = pool.sentiment.copy(), weight.copy()
+    target[quiet] = SENTIMENTS.index("neutral")
+    tone_weight[quiet] = WEAK_NEUTRAL_MASS * weight.sum() / sum(MASSES.values()) / max(int(quiet.sum()), 1)
+    fits = [_head_scores(pool, known, target, tone_weight, strength=3.0, seed=seed)]
+    for column in range(len(CUE_HEADS)):
+        marks = pool.cues[:, column]
+        fits.append(_head_scores(pool, known, marks, (marks >= 0).astype(np.float64), strength=4.0, seed=seed))
+
+    own = np.isin(pool.source, SUPPORT_SOURCES)
+    side = np.where(own, 0.5 / max(int(own.sum()), 1), np.where(quiet, 0.5 / max(int(quiet.sum()), 1), 0.0))
+    general = ~own & ~quiet
+    side[general] = 1.0 / max(int(general.sum()), 1)
+    fits.append(_head_scores(pool, known, (own | quiet).astype(np.int64), side / side.mean(), strength=1.0, seed=seed))
+
+    extremes = fits[0][0][:, len(SENTIMENTS) :]
+    scores = [fits[0][0][:, : len(SENTIMENTS)], *(fit[0] for fit in fits[1:]), extremes]
+    weights = np.column_stack([fit[1] for fit in fits]) * known.idf[:, None]
+    bias = np.concatenate([fit[2] for fit in fits])
+    return WordTable(known.keys, known.idf, weights.astype(np.float32), HEAD_NAMES, bias).rounded(), np.column_stack(
+        scores
+    )
+
+
+def _stack(
+    columns: Doubles, target: npt.NDArray[np.int64], weight: Doubles, fold: npt.NDArray[np.int64], seed: int
+) -> tuple[str, Doubles]:
+    """The booster trained on all rows, as text, and raw out-of-fold scores."""
+    import lightgbm
+
+    def boosted(chosen: npt.NDArray[np.bool_]) -> Any:
+        rows = lightgbm.Dataset(
+            columns[chosen], target[chosen], weight=weight[chosen], feature_name=list(FEATURE_NAMES)
+        )
+        return lightgbm.train({**_TREES, "seed": seed}, rows, num_boost_round=ROUNDS)
+
+    raw = np.zeros((len(target), len(SENTIMENTS)))
+    for number in range(FOLDS):
+        outside = fold == number
+        raw[outside] = boosted(~outside).predict(columns[outside], raw_score=True, num_threads=1)
+    return boosted(np.ones(len(target), np.bool_)).model_to_string(), raw
+
+
+def _cue_heads(
+    pool: Corpus, columns: Doubles, cued: npt.NDArray[np.bool_], seed: int
+) -> tuple[dict[str, heads.Logistic], Doubles]:
+    found: dict[str, heads.Logistic] = {}
+    probability = np.full((len(pool.texts), len(CUE_HEADS)), np.nan)
+    for column, name in enumerate(CUE_HEADS):
+        used = cued
+        head = heads.fit_logistic(
+            columns[used], pool.cues[used, column], heads.CUE_FEATURES[name], strength=1.0, seed=seed
+        )
+        found[name] = head
+        probability[used, column] = head.apply(columns[used])[:, 1]
+    return found, probability
+
+
+def _intents(pool: Corpus, seed: int) -> WordTable:
+    marked = pool.intent >= 0
+    known = vocabulary(pool, marked, INTENT_VOCABULARY, 3)
+    weight = np.zeros(len(pool.texts))
+    for number in range(len(INTENTS)):
+        for is_project in (True, False):
+            chosen = (pool.intent == number) & ((pool.source == "project") == is_project)
+            if chosen.any():  # a class of thousands of templates must not drown one of forty messages
+                weight[chosen] = (1.5 if is_project else 1.0) / chosen.sum() ** 0.75
+    weight /= weight[marked].mean()
+    coefficients, bias = _linear(known.matrix[marked], pool.intent[marked], weight[marked], 3.0, seed)
+    return WordTable(
+        known.keys, known.idf, (coefficients * known.idf[:, None]).astype(np.float32), INTENTS, bias
+    ).rounded()
+
+
+def open_sources(data_dir: Path, seed: int) -> list[Source]:
+    """The sources of the shipped recipe."""
+    return [
+        data.semeval(data_dir),
+        data.vader(data_dir, "tweets"),
+        data.vader(data_dir, "amazon"),
+        data.goemotions(data_dir, "train"),
+        data.bitext(data_dir),
+        data.multidogo(data_dir).every(4),
+        data.clinc(data_dir).every(3),
+        variation.varied(data.project_messages(), seed),
+    ]
+
+
+def train(
+    data_dir: Path,
+    output: Path,
+    seed: int = 7,
+    labels: Path | None = None,
+    *,
+    sample: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Trains, writes the model folder `output` and returns the model version.
+
+    `labels` is a JSON Lines file of a brand's own labels (`id`, `text`, `sentiment`); `sample` keeps one open row
+    in so many, for trials. Raises RoomtoneError when a data set is missing or the labels cannot be used.
+    """
+    sources = [source if source.name == "project" else source.every(sample) for source in open_sources(data_dir, seed)]
+    if labels is not None:
+        sources.append(data.brand_labels(labels))
+    fitted = fit(sources, seed, progress)
+    progress("writing the model")
+    return artefact.write(fitted, output, seed)

@@ -1,0 +1,144 @@
+"""The word table: for each known uni- or bigram its idf and its weight in every linear head, at sorted 64-bit
+hashed keys.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from roomtone.score.tokens import Floats, Grams, Hashes, Integers
+
+_BUCKET_BITS = 18
+
+
+@dataclass(frozen=True)
+class Found:
+    """Known grams of a batch, each once a message, in order of message: message, table row, first and last token."""
+
+    message: Integers
+    row: Integers
+    first: Integers
+    last: Integers
+
+
+@dataclass(frozen=True)
+class WordTable:
+    """`weights` (rows x heads) already hold idf.
+
+    A head's score is the sum of its weights over the message's known grams, over the message's norm, plus the bias.
+    """
+
+    keys: Hashes
+    idf: Floats
+    weights: Floats
+    heads: tuple[str, ...]
+    bias: npt.NDArray[np.float64]
+
+    @cached_property
+    def _bucket_starts(self) -> Integers:
+        """First row of each bucket of keys with equal leading bits: a few times faster than a binary search for
+        every gram.
+        """
+        edges = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
+        return np.append(np.searchsorted(self.keys, edges), len(self.keys)).astype(np.int32)
+
+    def place(self, keys: Hashes) -> Integers:
+        """Row of each key, -1 where the table does not hold it."""
+        bucket = (keys >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
+        at, end = self._bucket_starts[bucket], self._bucket_starts[bucket + 1]
+        rows = np.full(len(keys), -1, np.int32)
+        open_rows = np.flatnonzero(at < end)
+        while len(open_rows):
+            hit = self.keys[at[open_rows]] == keys[open_rows]
+            rows[open_rows[hit]] = at[open_rows[hit]]
+            open_rows = open_rows[~hit]
+            at[open_rows] += 1
+            open_rows = open_rows[at[open_rows] < end[open_rows]]
+        return rows
+
+    def find(self, grams: Grams) -> Found:
+        """Known grams of a batch; a gram that a message repeats counts once."""
+        place = self.place(grams.key)
+        hit = np.flatnonzero(place >= 0)
+        pair = grams.message[hit].astype(np.int64) * len(self.keys) + place[hit]
+        _, once = np.unique(pair, return_index=True)
+        chosen = hit[once]
+        return Found(grams.message[chosen], place[chosen].astype(np.int32), grams.first[chosen], grams.last[chosen])
+
+    def norms(self, found: Found, size: int) -> npt.NDArray[np.float64]:
+        """Euclidean norm of each message's idf vector; 1 where nothing is known."""
+        squares = np.bincount(found.message, weights=np.square(self.idf[found.row], dtype=np.float64), minlength=size)[
+            :size
+        ]
+        return np.sqrt(np.where(squares > 0, squares, 1.0))
+
+    def scores(self, found: Found, size: int) -> npt.NDArray[np.float64]:
+        """Scores of all heads, messages x heads."""
+        sums = np.zeros((size, self.weights.shape[1]))
+        if len(found.row):
+            starts = np.flatnonzero(np.diff(found.message, prepend=-1))
+            sums[found.message[starts]] = np.add.reduceat(self.weights[found.row], starts, axis=0)
+        return sums / self.norms(found, size)[:, None] + self.bias
+
+    def sentence_extremes(self, found: Found, sentence: Integers, size: int) -> npt.NDArray[np.float64]:
+        """Highest (negative - neutral) and (positive - neutral) linear score of a message's sentences, messages x 2.
+
+        A complaint in one line of a long, polite letter shows here. `sentence` is the sentence of each found gram,
+        the heads' first three are negative, neutral and positive.
+        """
+        gaps = self.weights[:, [0, 2]] - self.weights[:, [1]]
+        base = self.bias[[0, 2]] - self.bias[1]
+        highest = np.tile(base, (size, 1))
+        if not len(found.row):
+            return highest
+        count = int(sentence.max()) + 1
+        squares = np.bincount(sentence, weights=np.square(self.idf[found.row], dtype=np.float64), minlength=count)
+        present = np.flatnonzero(squares)
+        owner = np.zeros(count, np.int64)
+        owner[sentence] = found.message
+        for column in range(2):
+            sums = np.bincount(sentence, weights=gaps[found.row, column], minlength=count)
+            scores = sums[present] / np.sqrt(squares[present]) + base[column]
+            extremes = np.full(size, -np.inf)
+            np.maximum.at(extremes, owner[present], scores)
+            highest[:, column] = np.where(np.isfinite(extremes), extremes, base[column])
+        return highest
+
+    def to_parquet(self) -> bytes:
+        """The table as a Parquet file. Half precision: a weight needs three digits."""
+        columns: dict[str, pa.Array] = {"key": pa.array(self.keys), "idf": pa.array(self.idf.astype(np.float16))}
+        for index, head in enumerate(self.heads):
+            columns[head] = pa.array(self.weights[:, index].astype(np.float16))
+        sink = BytesIO()
+        encodings = {name: "BYTE_STREAM_SPLIT" for name in columns if name != "key"} | {"key": "DELTA_BINARY_PACKED"}
+        pq.write_table(
+            pa.table(columns),
+            sink,
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=False,
+            column_encoding=encodings,
+            write_statistics=False,
+            store_schema=True,
+        )
+        return sink.getvalue()
+
+    @classmethod
+    def from_parquet(cls, data: bytes, bias: npt.NDArray[np.float64], heads: tuple[str, ...]) -> "WordTable":
+        """The table from `to_parquet`'s bytes; raises ValueError when it has not exactly `heads`, in order, with a
+        bias each.
+        """
+        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+        if table.column_names != ["key", "idf", *heads] or bias.shape != (len(heads),):
+            raise ValueError("the word table has other heads")
+        weights = np.column_stack([table[head].to_numpy() for head in heads]).astype(np.float32)
+        return cls(table["key"].to_numpy(), table["idf"].to_numpy().astype(np.float32), weights, heads, bias)
+
+    def rounded(self) -> "WordTable":
+        """As it reads back from disk, so that training and scoring see the same numbers."""
+        return WordTable.from_parquet(self.to_parquet(), self.bias, self.heads)
