@@ -1,0 +1,159 @@
+"""The web application: three vendor servers and the controls of the sandbox, over one world and one clock."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from roomtone.sandbox.clock import SandboxClock, parse, rfc3339
+from roomtone.sandbox.helpdesk_api import HelpdeskApi
+from roomtone.sandbox.marketing_api import MarketingApi
+from roomtone.sandbox.shop_api import ShopApi
+from roomtone.sandbox.spec_check import SpecCheck
+from roomtone.sandbox.truth import truth
+from roomtone.sandbox.web import Call, Reply
+from roomtone.sandbox.witness import KINDS
+from roomtone.sandbox.world import World
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Sandbox:
+    """Joins world, clock and APIs. Everything runs in one event loop, so nothing here needs a lock."""
+
+    def __init__(self, world: World, spec_check: SpecCheck | None = None) -> None:
+        self.world = world
+        self.clock = SandboxClock(world.plan.start)
+        self._check = spec_check
+        limits = spec_check.rate_limits if spec_check else {}
+        marketing = MarketingApi(world.plan.seed, world.marketing, world.witness, world.schedule, limits)
+        self._apis: dict[str, HelpdeskApi | MarketingApi | ShopApi] = {
+            "zendesk": HelpdeskApi(world.helpdesk, world.witness),
+            "klaviyo": marketing,
+            "shop": ShopApi(world.shop),
+        }
+
+    def catch_up(self) -> None:
+        """Processes what has become due by the clock."""
+        self.world.advance(self.clock.now())
+
+    async def vendor(self, request: Request) -> Response:
+        """A call on one of the three vendors."""
+        self.catch_up()
+        vendor = request.url.path.split("/")[1]
+        content = await request.body()
+        base = f"{request.url.scheme}://{request.url.netloc}" + ("" if vendor == "shop" else f"/{vendor}")
+        path = request.url.path if vendor == "shop" else request.url.path.removeprefix(f"/{vendor}")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        call = Call(request.method, path, request.url.query, headers, content, base, self.world.at)
+        reply, template = self._apis[vendor].answer(call)
+        if self._check:
+            for finding in self._check.findings(vendor, template, call, reply):
+                facts = {"what": "specification", "api": vendor, "method": call.method, "path": path, **finding}
+                self.world.witness.record(call.at, "violation", facts)
+        facts = {"api": vendor, "method": call.method, "path": path, "query": call.query, "status": reply.status}
+        self.world.witness.record(call.at, "request", facts)
+        return _response(reply)
+
+    async def show_clock(self, _: Request) -> Response:
+        return JSONResponse({"now": rfc3339(self.clock.now())})
+
+    async def move_clock(self, request: Request) -> Response:
+        """`{"advance_seconds": n}` or `{"now": t}`: everything up to then has happened when this answers."""
+        self.catch_up()
+        try:
+            wanted = json.loads(await request.body())
+            if "advance_seconds" in wanted:
+                to = self.clock.now() + timedelta(seconds=float(wanted["advance_seconds"]))
+            else:
+                to = parse(wanted["now"])
+            self.clock.put_forward(to)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            return JSONResponse({"error": f"clock: {error}; send advance_seconds or a later now"}, 400)
+        ran = self.world.advance(to)
+        return JSONResponse({"now": rfc3339(to), "happenings": ran})
+
+    async def show_log(self, request: Request) -> Response:
+        self.catch_up()
+        try:
+            after = int(request.query_params.get("after", "0"))
+        except ValueError:
+            return JSONResponse({"error": "after: not a whole number; send a sequence number"}, 400)
+        kinds = frozenset(k for part in request.query_params.getlist("kind") for k in part.split(",") if k)
+        unknown = sorted(kinds - set(KINDS))
+        if unknown:
+            return JSONResponse({"error": f"kind: {unknown[0]} is unknown; use one of {', '.join(KINDS)}"}, 400)
+        return JSONResponse(self.world.witness.after(after, kinds or None))
+
+    async def show_story(self, _: Request) -> Response:
+        self.catch_up()
+        return JSONResponse(self.world.story.told())
+
+    async def show_truth(self, _: Request) -> Response:
+        self.catch_up()
+        return JSONResponse(truth(self.world))
+
+    async def show_counterfactual(self, _: Request) -> Response:
+        self.catch_up()
+        return JSONResponse(self.world.story.counterfactual())
+
+    async def show_world(self, _: Request) -> Response:
+        """What the world is made of, with its fingerprint at this instant."""
+        self.catch_up()
+        plan, world = self.world.plan, self.world
+        return JSONResponse(
+            {
+                "seed": plan.seed,
+                "start": rfc3339(plan.start),
+                "history_days": plan.history_days,
+                "now": rfc3339(world.at),
+                "customers": len(world.shop.customers),
+                "orders": len(world.shop.orders),
+                "tickets": len(world.helpdesk.tickets),
+                "messages": sum(c.truth is not None for c in world.helpdesk.comments.values()),
+                "profiles": len(world.marketing.profiles),
+                "events": len(world.marketing.events),
+                "is_spec_checked": self._check is not None,
+                "fingerprint": world.fingerprint(),
+            }
+        )
+
+
+def make_app(sandbox: Sandbox) -> FastAPI:
+    """The ASGI application; while it runs, due happenings are processed at least once a second."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async def tick() -> None:
+            while True:
+                sandbox.catch_up()
+                await asyncio.sleep(0.5)
+
+        ticking = asyncio.create_task(tick())
+        yield
+        ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking
+
+    app = FastAPI(title="roomtone sandbox", lifespan=lifespan, openapi_url=None)
+    app.add_route("/clock", sandbox.show_clock, methods=["GET"])
+    app.add_route("/clock", sandbox.move_clock, methods=["POST"])
+    app.add_route("/log", sandbox.show_log, methods=["GET"])
+    app.add_route("/story", sandbox.show_story, methods=["GET"])
+    app.add_route("/truth", sandbox.show_truth, methods=["GET"])
+    app.add_route("/counterfactual", sandbox.show_counterfactual, methods=["GET"])
+    app.add_route("/world", sandbox.show_world, methods=["GET"])
+    for vendor in ("zendesk", "klaviyo", "shop"):
+        app.add_route(f"/{vendor}/{{rest:path}}", sandbox.vendor, methods=METHODS)
+    return app
+
+
+def _response(reply: Reply) -> Response:
+    body: Any = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
+    media_type = None if reply.body is None else reply.content_type
+    return Response(body, reply.status, reply.headers, media_type)
