@@ -1,0 +1,23 @@
+{# Comma-joined text in a fixed order: how marts hold a list. #}
+{% macro ordered_list(expression, order_by=none, is_distinct=false) -%}
+    {{ return(adapter.dispatch('ordered_list', 'roomtone')(expression, order_by or expression, is_distinct)) }}
+{%- endmacro %}
+
+{# An aggregate may sort by another expression only while it keeps every row, so a distinct list sorts by itself. #}
+{% macro default__ordered_list(expression, order_by, is_distinct) -%}
+    string_agg({% if is_distinct %}distinct {% endif %}{{ expression }}, ',' order by {{ expression if is_distinct else order_by }})
+{%- endmacro %}
+
+{# True where the comma-joined `list` holds `item`; null where either is null. #}
+{% macro list_holds(list, item) -%}
+    (replace(',' || {{ list }} || ',', ',' || {{ item }} || ',', '') <> ',' || {{ list }} || ',')
+{%- endmacro %}
+
+{# Deterministic key: MD5 of the parts, nulls told from empty text. Timestamps go through ts_text first. #}
+{% macro hash_key(parts) -%}
+    md5(
+        {%- for part in parts %}
+        coalesce(cast({{ part }} as {{ type_text() }}), '-'){{ " || '|' ||" if not loop.last }}
+        {%- endfor %}
+    )
+{%- endmacro %}

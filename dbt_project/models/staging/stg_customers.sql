@@ -1,0 +1,23 @@
+with
+
+versions as (
+    {{ known_versions('customers') }}
+),
+
+renamed as (
+    select
+        id as customer_id,
+        source,
+        email,
+        phone,
+        name,
+        timezone,
+        email_marketing_consent as has_email_consent,
+        sms_marketing_consent as has_sms_consent,
+        created_at,
+        version_at as updated_at
+    from versions
+    where recency = 1
+)
+
+select * from renamed
