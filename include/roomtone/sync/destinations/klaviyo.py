@@ -1,0 +1,268 @@
+"""Klaviyo, revision 2026-07-15: pauses as profile properties, recovery triggers as single events.
+
+Only profiles that Klaviyo already has are written, always by their id. There is no call here that touches consent,
+subscriptions, suppressions or lists.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from roomtone.settings import Connection
+from roomtone.stores.operational import OperationalStore
+from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
+from roomtone.sync.destinations.base import Answer, Destination, Outcome
+from roomtone.sync.identities import IdentityBook
+from roomtone.sync.plan import Intent
+from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
+
+REVISION = "2026-07-15"
+MEDIA_TYPE = "application/vnd.api+json"
+
+# Calls a second and a minute: `x-klaviyo-ratelimit` of each operation in the vendor's specification of this revision.
+ENDPOINTS = (
+    Endpoint("GET", "/api/profiles", 75, 750),
+    Endpoint("PATCH", "/api/profiles/{}", 75, 750),
+    Endpoint("POST", "/api/profile-bulk-import-jobs", 10, 150),
+    Endpoint("GET", "/api/profile-bulk-import-jobs/{}", 10, 150),
+    Endpoint("GET", "/api/profile-bulk-import-jobs/{}/import-errors", 10, 150),
+    # Repeatable because each event carries a unique_id, of which only the first is recorded.
+    Endpoint("POST", "/api/events", 350, 3500),
+    Endpoint("GET", "/api/events", 350, 3500),
+)
+
+# "page[size] ... Max: 100" for profiles; longer filters would make addresses that proxies refuse.
+_PROFILES_PER_PAGE = 100
+_FILTER_BYTES = 5000
+# Up to here single updates are quicker than a job; tier 3 never waits for one.
+_SINGLE_UPDATES = 10
+_URGENT_TIER = 3
+_JOB_WAITS_SECONDS = (0.2, 0.3, 0.5, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 20.0)
+# Clocks differ; an event is looked for from a little before it can have been sent.
+_LOOK_BACK = timedelta(minutes=10)
+
+
+class Klaviyo(Destination):
+    name: ClassVar[str] = "klaviyo"
+    kinds: ClassVar[tuple[str, ...]] = (PROFILE_PROPERTIES, RECOVERY_EVENT)
+    # "Accepts up to 10,000 profiles per request. The maximum allowed payload size is 5MB."
+    batch_sizes: ClassVar[Mapping[str, int]] = {PROFILE_PROPERTIES: 10_000, RECOVERY_EVENT: 50}
+
+    def __init__(self, connection: Connection, store: OperationalStore) -> None:
+        headers = {"Authorization": f"Klaviyo-API-Key {connection.token}", "revision": REVISION, "Accept": MEDIA_TYPE}
+        self._http = Transport(connection, headers, ENDPOINTS)
+        self._identities = IdentityBook(store, self.name)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def vendor_ids(self, rows: Sequence[DesiredRow], now: datetime) -> dict[str, str]:
+        profile_ids = self._identities.resolve(rows, now, self._find_by_email)
+        return {row.subject_id: profile_ids[row.customer_id] for row in rows if row.customer_id in profile_ids}
+
+    def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
+        if kind == RECOVERY_EVENT:
+            return self._send_events(batch)
+        if len(batch) <= _SINGLE_UPDATES:
+            return [self._update(intent, now) for intent in batch]
+        urgent = [intent for intent in batch if intent.payload["roomtone_tier"] >= _URGENT_TIER]
+        others = [intent for intent in batch if intent.payload["roomtone_tier"] < _URGENT_TIER]
+        return [self._update(intent, now) for intent in urgent] + self._import(others, now)
+
+    def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:
+        if kind == RECOVERY_EVENT:
+            return {intent.intent_id for intent in intents if self._has_event(intent)}
+        held = self._properties(intent.vendor_id for intent in intents)
+        return {
+            intent.intent_id
+            for intent in intents
+            if intent.vendor_id in held
+            and all(held[intent.vendor_id].get(name) == value for name, value in intent.payload.items())
+        }
+
+    def _find_by_email(self, addresses: Sequence[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for part in _filters(addresses):
+            for profile in self._profiles("email", part, "email"):
+                found.setdefault(str(profile["attributes"].get("email") or "").lower(), profile["id"])
+        return found
+
+    def _properties(self, profile_ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Custom properties by profile id; an id that Klaviyo does not have is left out."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for part in _filters(sorted(set(profile_ids))):
+            for profile in self._profiles("id", part, "properties"):
+                found[profile["id"]] = profile["attributes"].get("properties") or {}
+        return found
+
+    def _profiles(self, field: str, values: Sequence[str], wanted: str) -> Iterator[dict[str, Any]]:
+        params = {
+            "filter": f"any({field},{json.dumps(list(values), ensure_ascii=False)})",
+            "fields[profile]": wanted,
+            "page[size]": str(_PROFILES_PER_PAGE),
+        }
+        yield from self._pages(self._http.call("GET", "/api/profiles", params=params))
+
+    def _pages(self, page: Any) -> Iterator[dict[str, Any]]:
+        while True:
+            yield from page["data"]
+            # The end of a list is a missing `next` or a null one.
+            link = (page.get("links") or {}).get("next")
+            if not link:
+                return
+            page = self._http.follow(link)
+
+    def _update(self, intent: Intent, now: datetime) -> Outcome:
+        body = {"data": _profile(intent, now)}
+        path = f"/api/profiles/{quote(intent.vendor_id, safe='')}"
+        return self._outcome(intent, "PATCH", path, body)
+
+    def _outcome(self, intent: Intent, method: str, path: str, body: Any) -> Outcome:
+        try:
+            self._http.call(method, path, body=body, media_type=MEDIA_TYPE)
+        except VendorRefusedError as refusal:
+            if refusal.status == 404:
+                return self._gone(intent)
+            return Outcome(intent.intent_id, Answer.REJECTED, f"{refusal.status} {refusal.words}")
+        except VendorBusyError as error:
+            return Outcome(intent.intent_id, Answer.DEFERRED, error.value)
+        except VendorUnansweredError as error:
+            return Outcome(intent.intent_id, Answer.UNKNOWN, error.value)
+        return Outcome(intent.intent_id, Answer.ACCEPTED)
+
+    def _gone(self, intent: Intent) -> Outcome:
+        self._identities.forget([intent.vendor_id])
+        return Outcome(intent.intent_id, Answer.REJECTED, "not on the platform any more")
+
+    def _present(self, batch: Sequence[Intent]) -> tuple[list[Intent], list[Outcome]]:
+        """Splits off the intents whose profile is gone: an import or an event would create it again."""
+        held = self._properties(intent.vendor_id for intent in batch)
+        present = [intent for intent in batch if intent.vendor_id in held]
+        return present, [self._gone(intent) for intent in batch if intent.vendor_id not in held]
+
+    def _import(self, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
+        present, outcomes = self._present(batch)
+        # All jobs are handed in before the first is waited for: they run side by side.
+        jobs: list[tuple[str, Sequence[Intent]]] = []
+        if present:
+            outcomes += self._start_jobs(present, now, jobs)
+        for job_id, part in jobs:
+            outcomes += self._follow_job(job_id, part)
+        return outcomes
+
+    def _start_jobs(
+        self, batch: Sequence[Intent], now: datetime, jobs: list[tuple[str, Sequence[Intent]]]
+    ) -> list[Outcome]:
+        """Hands in one job, or several where a row spoils it; adds them to `jobs` and returns what failed at once."""
+        profiles = {"data": [_profile(intent, now) for intent in batch]}
+        body = {"data": {"type": "profile-bulk-import-job", "attributes": {"profiles": profiles}}}
+        try:
+            job = self._http.call("POST", "/api/profile-bulk-import-jobs", body=body, media_type=MEDIA_TYPE)["data"]
+        except VendorRefusedError as refusal:
+            if len(batch) == 1:
+                return [Outcome(batch[0].intent_id, Answer.REJECTED, f"{refusal.status} {refusal.words}")]
+            # One bad row spoils the whole call: halve it until that row stands alone.
+            middle = len(batch) // 2
+            return self._start_jobs(batch[:middle], now, jobs) + self._start_jobs(batch[middle:], now, jobs)
+        except VendorBusyError as error:
+            return [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in batch]
+        except VendorUnansweredError as error:
+            return [Outcome(intent.intent_id, Answer.UNKNOWN, error.value) for intent in batch]
+        jobs.append((str(job["id"]), batch))
+        return []
+
+    def _follow_job(self, job_id: str, batch: Sequence[Intent]) -> list[Outcome]:
+        """Waits for a job's end. "complete" with failed profiles is a partial failure; each failure has its words."""
+        path = f"/api/profile-bulk-import-jobs/{quote(job_id, safe='')}"
+        for wait in _JOB_WAITS_SECONDS:
+            facts = self._http.call("GET", path)["data"]["attributes"]
+            if facts["status"] == "cancelled":
+                return [Outcome(intent.intent_id, Answer.UNKNOWN, f"job {job_id} was cancelled") for intent in batch]
+            if facts["status"] == "complete":
+                failed = self._failures(path, batch) if facts.get("failed_count") else {}
+                return [
+                    Outcome(intent.intent_id, Answer.REJECTED, failed[intent.intent_id])
+                    if intent.intent_id in failed
+                    else Outcome(intent.intent_id, Answer.ACCEPTED)
+                    for intent in batch
+                ]
+            self._http.sleep(wait)
+        return [Outcome(intent.intent_id, Answer.UNKNOWN, f"job {job_id} is still running") for intent in batch]
+
+    def _failures(self, job_path: str, batch: Sequence[Intent]) -> dict[str, str]:
+        """The vendor's words per intent id. An error names its profile by position, by id, or by neither."""
+        by_profile = {intent.vendor_id: intent.intent_id for intent in batch}
+        failed = {}
+        for error in self._pages(self._http.call("GET", f"{job_path}/import-errors")):
+            facts = error["attributes"]
+            words = self._http.redacted(f"{facts['code']}: {facts['detail']}")
+            steps = str((facts.get("source") or {}).get("pointer") or "").split("/")
+            positions = [int(step) for step in steps if step.isdigit()]
+            payload = facts.get("original_payload") or {}
+            intent_id = by_profile.get(str(payload.get("id") or (payload.get("data") or {}).get("id")))
+            if intent_id is None and positions and positions[0] < len(batch):
+                intent_id = batch[positions[0]].intent_id
+            if intent_id is not None:
+                failed[intent_id] = words
+        return failed
+
+    def _send_events(self, batch: Sequence[Intent]) -> list[Outcome]:
+        present, outcomes = self._present(batch)
+        for intent in present:
+            outcomes.append(self._outcome(intent, "POST", "/api/events", {"data": _event(intent)}))
+        return outcomes
+
+    def _has_event(self, intent: Intent) -> bool:
+        since = (intent.sent_at or intent.as_of) - _LOOK_BACK
+        params = {
+            "filter": f'equals(profile_id,"{intent.vendor_id}"),greater-or-equal(datetime,{rfc3339(since)})',
+            "fields[event]": "event_properties",
+            "page[size]": "200",
+        }
+        events = self._pages(self._http.call("GET", "/api/events", params=params))
+        return any(
+            (event["attributes"].get("event_properties") or {}).get("trigger_id") == intent.subject_id
+            for event in events
+        )
+
+
+def metric_name(kind: str) -> str:
+    """The metric of a kind of recovery trigger: `free_shipping` is "Roomtone Free Shipping Due"."""
+    return f"Roomtone {kind.replace('_', ' ').title()} Due"
+
+
+def _profile(intent: Intent, now: datetime) -> dict[str, Any]:
+    # A null clears a property; one that is left out would stay as it is.
+    properties = dict(intent.payload) | {"roomtone_synced_at": rfc3339(now)}
+    return {"type": "profile", "id": intent.vendor_id, "attributes": {"properties": properties}}
+
+
+def _event(intent: Intent) -> dict[str, Any]:
+    metric = {"data": {"type": "metric", "attributes": {"name": metric_name(str(intent.payload["kind"]))}}}
+    profile = {"data": {"type": "profile", "id": intent.vendor_id, "attributes": {}}}
+    return {
+        "type": "event",
+        "attributes": {
+            "properties": dict(intent.payload),
+            "unique_id": intent.subject_id,
+            "metric": metric,
+            "profile": profile,
+        },
+    }
+
+
+def _filters(values: Sequence[str]) -> Iterator[list[str]]:
+    """Cuts values into lists that fit one page and one address."""
+    part: list[str] = []
+    size = 0
+    for value in values:
+        weight = len(quote(value, safe="")) + 9
+        if part and (len(part) >= _PROFILES_PER_PAGE or size + weight > _FILTER_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(value)
+        size += weight
+    if part:
+        yield part

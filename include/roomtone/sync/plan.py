@@ -1,0 +1,171 @@
+"""Desired minus acknowledged: which intents to write. Pure: rows in, rows out."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from roomtone.stores.operational import Pass
+from roomtone.sync.desired import PROFILE_PROPERTIES, DesiredRow, calm_profile, fingerprint
+
+# A row that the vendor refused is offered again unchanged after this long; a changed row at once.
+REFUSED_AGAIN_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One effect owed to one destination. `vendor_id`, the vendor's record, is frozen when the intent is made."""
+
+    intent_id: str
+    destination: str
+    kind: str
+    subject_id: str
+    vendor_id: str
+    fingerprint: str
+    payload: Mapping[str, Any]
+    pass_sequence: int
+    as_of: datetime
+    expires_at: datetime | None = None
+    status: str = "pending"
+    attempts: int = 0
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Latest:
+    """How the newest intent of a subject stands."""
+
+    intent_id: str
+    fingerprint: str
+    status: str
+    attempts: int = 0
+    done_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in ("pending", "sending", "sent")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`intents` are new; `withdrawn` are ids of unsent intents that nobody wants any more; the counts are of rows."""
+
+    intents: tuple[Intent, ...]
+    withdrawn: tuple[str, ...]
+    unchanged: int
+    unfinished: int
+    refused: int
+
+
+def plan_states(
+    destination: str,
+    current: Pass,
+    rows: Iterable[DesiredRow],
+    *,
+    acknowledged: Mapping[str, str],
+    latest: Mapping[str, Latest],
+    vendor_ids: Mapping[str, str],
+    now: datetime,
+) -> Plan:
+    """Intents for subjects whose desired state differs from what the destination is known to hold.
+
+    `acknowledged` maps subject to fingerprint, `latest` to its newest intent, `vendor_ids` to the vendor's record. While
+    an intent that was tried is open nobody knows what the destination holds, so that even a return to the acknowledged
+    state is sent. The id of an intent holds the pass: A to B to A are three intents, and planning one pass twice gives
+    the same ids.
+    """
+    intents: list[Intent] = []
+    withdrawn: list[str] = []
+    unchanged = unfinished = refused = 0
+    for row in rows:
+        known = acknowledged.get(row.subject_id)
+        newest = latest.get(row.subject_id)
+        if newest is not None and newest.is_open:
+            if newest.fingerprint == row.fingerprint:
+                unfinished += 1
+                continue
+            if known == row.fingerprint and newest.attempts == 0:
+                withdrawn.append(newest.intent_id)
+                unchanged += 1
+                continue
+        elif known == row.fingerprint:
+            unchanged += 1
+            continue
+        elif newest is not None and _was_just_refused(newest, row.fingerprint, now):
+            refused += 1
+            continue
+        key = (destination, row.kind, row.subject_id, row.fingerprint, known or "", str(current.sequence))
+        intents.append(_intent(_digest(key), destination, current, row, vendor_ids[row.subject_id]))
+    return Plan(tuple(intents), tuple(withdrawn), unchanged, unfinished, refused)
+
+
+def plan_events(
+    destination: str,
+    current: Pass,
+    rows: Iterable[DesiredRow],
+    latest: Mapping[str, Latest],
+    vendor_ids: Mapping[str, str],
+) -> Plan:
+    """An intent for each event that this destination never had one for. `latest` maps trigger to its intent.
+
+    A trigger has one intent per destination for ever: whatever became of it, there is never a second.
+    """
+    intents: list[Intent] = []
+    unchanged = unfinished = refused = 0
+    for row in rows:
+        newest = latest.get(row.subject_id)
+        if newest is None:
+            intents.append(
+                _intent(
+                    event_intent_id(destination, row.subject_id), destination, current, row, vendor_ids[row.subject_id]
+                )
+            )
+        elif newest.is_open:
+            unfinished += 1
+        elif newest.status == "done":
+            unchanged += 1
+        else:
+            refused += 1
+    return Plan(tuple(intents), (), unchanged, unfinished, refused)
+
+
+def event_intent_id(destination: str, trigger_id: str) -> str:
+    return f"{destination}:{trigger_id}"
+
+
+def with_vanished(rows: Sequence[DesiredRow], acknowledged: Mapping[str, str]) -> tuple[list[DesiredRow], list[str]]:
+    """Profile rows completed by those that the destination still holds but the mart no longer has, as calm.
+
+    Returns all rows and the ids of the vanished customers: nothing may stay paused because its row is gone.
+    """
+    calm = fingerprint(calm_profile())
+    present = {row.subject_id for row in rows}
+    vanished = sorted(subject for subject, known in acknowledged.items() if subject not in present and known != calm)
+    added = [DesiredRow(PROFILE_PROPERTIES, customer_id, calm_profile(), customer_id) for customer_id in vanished]
+    return [*rows, *added], vanished
+
+
+def _was_just_refused(newest: Latest, wanted: str, now: datetime) -> bool:
+    if newest.status != "rejected" or newest.fingerprint != wanted or newest.done_at is None:
+        return False
+    return now - newest.done_at < REFUSED_AGAIN_AFTER
+
+
+def _intent(intent_id: str, destination: str, current: Pass, row: DesiredRow, vendor_id: str) -> Intent:
+    return Intent(
+        intent_id=intent_id,
+        destination=destination,
+        kind=row.kind,
+        subject_id=row.subject_id,
+        vendor_id=vendor_id,
+        fingerprint=row.fingerprint,
+        payload=row.payload,
+        pass_sequence=current.sequence,
+        as_of=current.as_of,
+        expires_at=row.expires_at,
+    )
+
+
+def _digest(parts: tuple[str, ...]) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

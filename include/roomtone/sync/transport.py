@@ -1,0 +1,281 @@
+"""The one way out over HTTP: an allow-list of calls, the vendor's rate limits, retries, nothing personal in a log."""
+
+import logging
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, NoReturn
+
+import httpx
+
+from roomtone.errors import RoomtoneError
+from roomtone.settings import Connection
+
+log = logging.getLogger(__name__)
+# The client's own log lines hold whole addresses, and a filter in a query holds e-mail addresses.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+TRIES = 6
+BUDGET_SECONDS = 90.0
+# After so many calls in a row that stayed without a usable answer, the vendor counts as down.
+GIVEN_UP_AT_MOST = 3
+LONGEST_WAIT_SECONDS = 60.0
+_FIRST_WAIT_SECONDS = 0.25
+_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+
+# Each is shown every exchange, the response read to the end; tests check them against the vendor's specification.
+exchange_hooks: list[Callable[[httpx.Request, httpx.Response], None]] = []
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A call that may leave: `{}` in `path` is one segment. `is_repeatable`: made twice, it has the effect of one."""
+
+    method: str
+    path: str
+    per_second: float
+    per_minute: float
+    is_repeatable: bool = True
+
+    def matches(self, method: str, path: str) -> bool:
+        pattern = re.escape(self.path).replace(r"\{\}", r"[A-Za-z0-9_-]+")
+        return method == self.method and re.fullmatch(pattern, path) is not None
+
+
+class VendorRefusedError(RoomtoneError):
+    """The vendor understood and said no (4xx): nothing happened there."""
+
+    def __init__(self, thing: str, status: int, words: str) -> None:
+        self.status = status
+        self.words = words
+        super().__init__(thing, f"answered {status} ({words})", "correct what was sent")
+
+
+class VendorBusyError(RoomtoneError):
+    """429 until patience ended: nothing happened there."""
+
+
+class VendorUnansweredError(RoomtoneError):
+    """No usable answer: what was asked may have happened or not."""
+
+
+class VendorUnreachableError(RoomtoneError):
+    """Nothing listens there, or it lets nobody in: no call can succeed until a person has looked."""
+
+
+@dataclass
+class _Bucket:
+    """Two token buckets, one a second and one a minute, both full at the start."""
+
+    endpoint: Endpoint
+    tokens: list[float] = field(default_factory=list)
+    filled_at: float = 0.0
+
+    def wait_seconds(self, now: float) -> float:
+        """Takes a token and returns 0, or returns how long to wait for one."""
+        sizes = (max(self.endpoint.per_second, 1.0), max(self.endpoint.per_minute, 1.0))
+        rates = (self.endpoint.per_second, self.endpoint.per_minute / 60.0)
+        passed = now - self.filled_at
+        self.filled_at = now
+        filled = zip(self.tokens, sizes, rates, strict=True)
+        self.tokens = [min(size, had + passed * rate) for had, size, rate in filled] if self.tokens else list(sizes)
+        lacking = max((1.0 - had) / rate for had, rate in zip(self.tokens, rates, strict=True))
+        if lacking <= 0:
+            self.tokens = [had - 1.0 for had in self.tokens]
+            return 0.0
+        return lacking
+
+
+class Transport:
+    """An HTTP client for one destination. Any call that is not one of `endpoints` raises before it leaves."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        headers: Mapping[str, str],
+        endpoints: Sequence[Endpoint],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = connection.name
+        self._base = connection.url
+        self._secrets = [secret for secret in (connection.token, *headers.values()) if len(secret) >= 8]
+        self._endpoints = tuple(endpoints)
+        self._buckets = {endpoint: _Bucket(endpoint) for endpoint in endpoints}
+        self._sleep = sleep
+        self._timer = timer
+        self._given_up = 0
+        # The environment is read by the settings alone; a redirect could carry the credential to another host.
+        self._client = httpx.Client(
+            headers=dict(headers), timeout=_TIMEOUT, follow_redirects=False, trust_env=False, verify=_certificates()
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def sleep(self, seconds: float) -> None:
+        self._sleep(seconds)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        media_type: str = "application/json",
+    ) -> Any:
+        """Makes one call and returns the answer's JSON, None for an empty one.
+
+        Raises one of the four errors above, each a RoomtoneError.
+        """
+        endpoint = self._allowed(method, path)
+        request = self._client.build_request(
+            method,
+            self._base + path,
+            params=dict(params or {}),
+            json=body,
+            headers={"content-type": media_type} if body is not None else None,
+        )
+        return self._exchange(endpoint, request)
+
+    def follow(self, link: str) -> Any:
+        """The next page at an absolute `link` that the vendor gave; one that leads elsewhere is refused."""
+        if not link.startswith(self._base + "/"):
+            raise RoomtoneError(f"{self._name} page link", "leads to another host", "check the connection's URL")
+        request = self._client.build_request("GET", link)
+        path = httpx.URL(link).path.removeprefix(httpx.URL(self._base).path.rstrip("/"))
+        return self._exchange(self._allowed("GET", path), request)
+
+    def _allowed(self, method: str, path: str) -> Endpoint:
+        for endpoint in self._endpoints:
+            if endpoint.matches(method, path):
+                return endpoint
+        raise RoomtoneError(
+            f"{self._name} call", f"{method} {path[:80]} is not allowed", "this client has no such call"
+        )
+
+    def _exchange(self, endpoint: Endpoint, request: httpx.Request) -> Any:
+        thing = f"{self._name} {endpoint.method} {endpoint.path}"
+        deadline = self._timer() + BUDGET_SECONDS
+        for attempt in range(1, TRIES + 1):
+            self._wait_for_token(endpoint)
+            is_last = attempt == TRIES or self._timer() > deadline
+            wait = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+            try:
+                response = self._client.send(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                if is_last or "CERTIFICATE" in str(error).upper():
+                    raise VendorUnreachableError(
+                        thing, self.redacted(str(error)), "check the address and that it is up"
+                    ) from error
+                reason = type(error).__name__
+            except httpx.TransportError as error:
+                if is_last or not endpoint.is_repeatable:
+                    self._give_up(thing, None, type(error).__name__)
+                reason = type(error).__name__
+            else:
+                for hook in exchange_hooks:
+                    hook(request, response)
+                log.debug("%s: %s on try %d", thing, response.status_code, attempt)
+                if response.status_code != 429 and response.status_code < 500:
+                    self._given_up = 0
+                    return self._answer(thing, response)
+                asked = _retry_after(response)
+                is_safe = endpoint.is_repeatable or response.status_code == 429
+                if is_last or asked > LONGEST_WAIT_SECONDS or not is_safe:
+                    self._give_up(thing, response.status_code, f"answered {response.status_code}")
+                wait = max(wait, asked)
+                reason = str(response.status_code)
+            log.warning("%s: %s on try %d, again in %.1f s", thing, reason, attempt, wait)
+            self.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    def _wait_for_token(self, endpoint: Endpoint) -> None:
+        while (wait := self._buckets[endpoint].wait_seconds(self._timer())) > 0:
+            self.sleep(wait)
+
+    def _give_up(self, thing: str, status: int | None, reason: str) -> NoReturn:
+        self._given_up += 1
+        if self._given_up >= GIVEN_UP_AT_MOST:
+            raise VendorUnreachableError(
+                thing, f"{reason}, as {GIVEN_UP_AT_MOST} calls in a row", "wait until it is well, then run again"
+            )
+        if status == 429:
+            raise VendorBusyError(thing, reason, "run again later; what is left stays in the outbox")
+        raise VendorUnansweredError(thing, reason, "the next sync looks it up")
+
+    def _answer(self, thing: str, response: httpx.Response) -> Any:
+        status = response.status_code
+        if 300 <= status < 400:
+            raise VendorUnreachableError(
+                thing, f"answered {status}, a redirect", "set the connection's URL to the final address"
+            )
+        if status in (401, 403):
+            words = self.redacted(_words(response))
+            raise VendorUnreachableError(
+                thing, f"answered {status} ({words})", f"check ROOMTONE_{self._name.upper()}_TOKEN and its scopes"
+            )
+        if status >= 400:
+            raise VendorRefusedError(thing, status, self.redacted(_words(response)))
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            kind = response.headers.get("content-type", "no content type")
+            raise VendorUnreachableError(
+                thing, f"answered {status} with {kind[:40]}, not JSON", "check that the connection's URL is the API's"
+            ) from None
+
+    def redacted(self, text: str) -> str:
+        """At most 300 characters of a vendor's words without credentials, e-mail addresses and phone numbers."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = re.sub(r"[^\s\"'<>(),:;]+@[^\s\"'<>(),:;]+", "***", text)
+        return " ".join(re.sub(r"\+?\d[\d ()-]{7,}\d", "***", text).split())[:300]
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities that a vendor's certificate is checked against; reading them takes longer than most calls."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds that the vendor asks to wait, 0 when it does not say."""
+    text: str = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _words(response: httpx.Response) -> str:
+    """What a vendor says went wrong: JSON:API errors, Zendesk's `error` and `description`, else the status phrase."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return response.reason_phrase
+    if not isinstance(answer, dict):
+        return response.reason_phrase
+    errors = answer.get("errors")
+    if isinstance(errors, list):
+        told = [
+            f"{error.get('code', '')}: {error.get('detail', '')}" for error in errors[:3] if isinstance(error, dict)
+        ]
+        return "; ".join(told) or response.reason_phrase
+    told = [str(answer[name]) for name in ("error", "description", "details") if answer.get(name)]
+    return ": ".join(told) or response.reason_phrase
