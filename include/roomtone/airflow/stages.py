@@ -1,0 +1,132 @@
+"""What the tasks run: one function a stage, each handing on the pass's sequence number and nothing a customer wrote.
+
+The libraries of a stage are imported when it runs: every task parses its DAG file, so that file has to stay light.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from roomtone import clock
+from roomtone.airflow.connections import settings_from_airflow
+from roomtone.errors import RoomtoneError
+from roomtone.settings import Settings
+from roomtone.stores.operational import OperationalStore, Pass, passes
+
+log = logging.getLogger(__name__)
+
+
+def extract_source(source: str) -> dict[str, int]:
+    """Land what `source` has that is new. Returns the counts of the report."""
+    from roomtone.extract import extract
+
+    settings = settings_from_airflow()
+    return _told(f"extract {source}", extract(settings, source, clock.now(settings)))
+
+
+def begin_and_score() -> int:
+    """Begin a pass and score what it finds; its `as_of` is asked of the clock here, once. Returns its sequence."""
+    from roomtone import pipeline
+    from roomtone.score.scoring import score_pass
+
+    settings = settings_from_airflow()
+    current = pipeline.begin(settings, clock.now(settings))
+    _told(f"score {current.pass_id}", score_pass(settings, current))
+    return current.sequence
+
+
+def transform_pass(sequence: int) -> int:
+    """Build the warehouse for the pass. Returns its sequence."""
+    from roomtone.transform import transform
+
+    settings = settings_from_airflow()
+    current = _find(settings, sequence)
+    _told(f"transform {current.pass_id}", transform(settings, current))
+    return sequence
+
+
+def validate_pass(sequence: int) -> int:
+    """Check the pass at its boundaries. Returns its sequence; an invalid pass fails for good: its rows stay."""
+    from roomtone.validate import validate
+
+    settings = settings_from_airflow()
+    current = _find(settings, sequence)
+    report = validate(settings, current)
+    _told(f"validate {current.pass_id}", report)
+    if not report.is_valid:
+        next_step = "read its validations with `roomtone doctor`; nothing was synced"
+        error = RoomtoneError(current.pass_id, "is not valid", next_step)
+        raise AirflowFailException(str(error))
+    return sequence
+
+
+def sync_pass(sequence: int, destination: str) -> dict[str, int]:
+    """Bring `destination` to the state that the validated pass wants. Returns the counts of the report."""
+    from roomtone.sync import sync
+
+    settings = settings_from_airflow()
+    current = _find(settings, sequence)
+    return _told(f"sync {destination} {current.pass_id}", sync(settings, current, destination))
+
+
+def publish_pass(sequence: int) -> int:
+    """Publish the marts of a validated pass; skipped once a newer pass has replaced them. Returns its sequence."""
+    from roomtone.sync.publish import publish
+
+    settings = settings_from_airflow()
+    current = _find(settings, sequence)
+    try:
+        _told(f"publish {current.pass_id}", publish(settings, current))
+    except RoomtoneError as error:
+        newest = _newest_sequence(settings)
+        if error.thing == current.pass_id and newest > sequence:
+            raise AirflowSkipException(f"{error}: pass {newest} has begun and publishes for itself") from error
+        raise
+    return sequence
+
+
+def latest_sequence(events: Sequence[Any]) -> int:
+    """Sequence of the pass that the newest of `events` (newest first) announced."""
+    if not events:
+        raise RoomtoneError("publish", "no pass has been validated yet", "run react first")
+    return int(events[0].extra["pass_sequence"])
+
+
+def _find(settings: Settings, sequence: int) -> Pass:
+    store = OperationalStore(settings)
+    try:
+        return store.find_pass(sequence)
+    finally:
+        store.close()
+
+
+def _newest_sequence(settings: Settings) -> int:
+    store = OperationalStore(settings)
+    try:
+        with store.begin() as connection:
+            return int(connection.execute(sa.select(sa.func.max(passes.c.sequence))).scalar_one() or 0)
+    finally:
+        store.close()
+
+
+def _told(what: str, report: Any) -> dict[str, int]:
+    """The counts of a report, logged; text in a report stays out of the log and of XCom."""
+    counts = dict(_counts("", report))
+    log.info("%s: %s", what, ", ".join(f"{name}={value}" for name, value in counts.items()) or "done")
+    return counts
+
+
+def _counts(name: str, value: Any) -> Iterator[tuple[str, int]]:
+    """Numbers in `value` under dotted names: fields of dataclasses and entries of dictionaries, to any depth."""
+    if isinstance(value, int):
+        yield name, int(value)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _counts(f"{name}.{field.name}".lstrip("."), getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _counts(f"{name}.{key}".lstrip("."), entry)

@@ -1,0 +1,78 @@
+"""What the tasks run: settings completed by Airflow's connections, and nothing but counts handed on."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk import Connection as AirflowConnection
+
+from roomtone.airflow import stages
+from roomtone.airflow.connections import as_connection, settings_from_airflow
+from roomtone.errors import RoomtoneError
+
+SECRET_TEXT = "my parcel is lost and I am furious"
+
+
+@pytest.mark.parametrize(
+    ("stored", "url"),
+    [
+        ({"host": "https://brand.zendesk.com"}, "https://brand.zendesk.com"),
+        ({"host": "brand.zendesk.com"}, "https://brand.zendesk.com"),
+        ({"host": "http://127.0.0.1", "port": 8000, "schema": "/zendesk/"}, "http://127.0.0.1:8000/zendesk"),
+        ({"host": "https://brand.zendesk.com/"}, "https://brand.zendesk.com"),
+    ],
+)
+def test_an_airflow_connection_is_an_address(stored: dict[str, object], url: str) -> None:
+    connection = AirflowConnection(
+        conn_id="roomtone_zendesk", password="token", extra='{"order_field_id": 9001}', **stored
+    )
+    made = as_connection("zendesk", connection)
+    assert (made.name, made.url, made.token) == ("zendesk", url, "token")
+    assert made.options == {"order_field_id": "9001"}
+
+
+def test_the_environment_wins_and_airflow_completes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMTONE_HOME", str(tmp_path))
+    monkeypatch.setenv("ROOMTONE_SOURCES", "files,shop,zendesk")
+    monkeypatch.setenv("ROOMTONE_DESTINATIONS", "files")
+    monkeypatch.setenv("ROOMTONE_SHOP_URL", "https://from-the-environment.example")
+    monkeypatch.setenv("AIRFLOW_CONN_ROOMTONE_SHOP", "https://:no@from-airflow.example")
+    monkeypatch.setenv("AIRFLOW_CONN_ROOMTONE_ZENDESK", "https://:token@from-airflow.example")
+    settings = settings_from_airflow()
+    assert settings.connection("shop").url == "https://from-the-environment.example"
+    assert settings.connection("zendesk").url == "https://from-airflow.example"
+    assert settings.connection("zendesk").token == "token"
+    assert "files" not in settings.connections
+
+
+@dataclass
+class Kind:
+    done: int = 2
+    note: str = SECRET_TEXT
+
+
+@dataclass
+class Report:
+    count_scored: int = 5
+    is_valid: bool = True
+    seconds: float = 0.5
+    body: str = SECRET_TEXT
+    failures: list[str] = field(default_factory=lambda: [SECRET_TEXT])
+    kinds: dict[str, Kind] = field(default_factory=lambda: {"profile": Kind()})
+
+
+def test_only_counts_leave_a_stage(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        counts = stages._told("score pass-00000001", Report())
+    assert counts == {"count_scored": 5, "is_valid": 1, "kinds.profile.done": 2}
+    assert "count_scored=5" in caplog.text
+    assert SECRET_TEXT not in caplog.text
+
+
+def test_publish_takes_the_newest_announced_pass() -> None:
+    events = [SimpleNamespace(extra={"pass_sequence": 9}), SimpleNamespace(extra={"pass_sequence": 8})]
+    assert stages.latest_sequence(events) == 9
+    with pytest.raises(RoomtoneError, match="no pass has been validated yet; run react first"):
+        stages.latest_sequence([])

@@ -1,0 +1,131 @@
+"""The page "Why is this customer quiet?": closed to strangers, safe with hostile text, from published marts only."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="roomtone-airflow-"))
+
+from airflow.api_fastapi.core_api.security import get_user
+
+from roomtone.airflow import pages
+
+HOSTILE = "<script>alert(1)</script>"
+MARTS = """
+create table roomtone_publication (as_of timestamp);
+insert into roomtone_publication values ('2026-03-02 09:15:00');
+create table dim_customers (customer_id varchar);
+insert into dim_customers values ('shop-1001'), ('shop-1002');
+create table fct_customer_state_changes (
+    customer_id varchar, state varchar, tier int, valid_from timestamp, valid_to timestamp);
+insert into fct_customer_state_changes values ('shop-1001', 'negative', 2, '2026-03-02 09:10:00', null);
+create table fct_suppressions (customer_id varchar, scope varchar, valid_from timestamp, valid_to timestamp,
+    planned_end_at timestamp, tier int, cause_ids varchar);
+insert into fct_suppressions values
+    ('shop-1001', 'sales', '2026-03-02 09:10:00', null, '2026-03-16 09:10:00', 2, 'cause-1');
+create table fct_suppression_causes (cause_id varchar, customer_id varchar, policy_id varchar, policy_version int,
+    ticket_id varchar, shipment_id varchar, tier int, scopes varchar, started_at timestamp, ended_at timestamp,
+    planned_end_at timestamp, end_reason varchar, evidence_message_id varchar);
+insert into fct_suppression_causes values ('cause-1', 'shop-1001', 'open_negative_ticket', 1, 'zendesk-1', null, 2,
+    'sales', '2026-03-02 09:10:00', null, '2026-03-16 09:10:00', null, 'zendesk-9');
+create table fct_message_scores (message_id varchar, sentiment varchar, confidence double, top_reasons varchar,
+    model_version varchar);
+create table fct_recovery_triggers (trigger_id varchar, customer_id varchar, kind varchar, message_class varchar,
+    due_at timestamp, expires_at timestamp, status varchar, status_reason varchar);
+insert into fct_recovery_triggers values ('t-1', 'shop-1001', 'apology', 'service', '2026-03-02 09:10:00',
+    '2026-03-02 11:10:00', 'sent', null);
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROOMTONE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def marts(home: Path) -> Path:
+    (home / "published").mkdir()
+    path = home / "published" / "marts.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(MARTS)
+        reasons = json.dumps([{"reason": f"says {HOSTILE}", "weight": 1.25}])
+        connection.execute(
+            "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1')", [reasons]
+        )
+    return path
+
+
+@pytest.fixture
+def browser() -> Iterator[TestClient]:
+    """The pages mounted as Airflow mounts them, for a person who is logged in."""
+    pages._application().dependency_overrides[get_user] = lambda: "somebody"
+    outer = FastAPI()
+    outer.mount(pages.PREFIX, pages.app)
+    yield TestClient(outer)
+    pages._application().dependency_overrides.clear()
+
+
+def test_strangers_see_nothing(home: Path) -> None:
+    outer = FastAPI()
+    outer.mount(pages.PREFIX, pages.app)
+    stranger = TestClient(outer)
+    assert stranger.get(pages.PAGE).status_code == 401
+    assert stranger.get(f"{pages.PAGE}?customer=shop-1001").status_code == 401
+    assert stranger.get(f"{pages.PREFIX}/quiet.css").status_code == 401
+    assert stranger.get(f"{pages.PREFIX}/docs").status_code == 404
+    assert stranger.get(f"{pages.PREFIX}/openapi.json").status_code == 404
+
+
+def test_it_says_why(marts: Path, browser: TestClient) -> None:
+    answer = browser.get(f"{pages.PAGE}?customer=shop-1001")
+    assert answer.status_code == 200
+    for told in ("negative (tier 2)", "open_negative_ticket", "zendesk-1", "zendesk-9", "0.97", "sales", "apology"):
+        assert told in answer.text, told
+
+
+def test_hostile_text_stays_text(marts: Path, browser: TestClient) -> None:
+    answer = browser.get(f"{pages.PAGE}?customer=shop-1001")
+    assert HOSTILE not in answer.text
+    assert "says &lt;script&gt;alert(1)&lt;/script&gt; (+1.25)" in answer.text
+    unknown = browser.get(pages.PAGE, params={"customer": f'"{HOSTILE}'})
+    assert unknown.status_code == 404
+    assert HOSTILE not in unknown.text
+    assert 'value="&#34;&lt;script&gt;' in unknown.text
+
+
+def test_nothing_is_loaded_from_elsewhere_or_kept(marts: Path, browser: TestClient) -> None:
+    for path in (pages.PAGE, f"{pages.PREFIX}/quiet.css"):
+        headers = browser.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "script-src" not in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+    page = browser.get(pages.PAGE).text
+    assert "<script" not in page
+    assert "style=" not in page
+
+
+def test_a_calm_customer_and_no_marts_are_told_apart(home: Path, browser: TestClient) -> None:
+    missing = browser.get(f"{pages.PAGE}?customer=shop-1002")
+    assert missing.status_code == 404
+    assert "does not exist; run" in missing.text
+
+
+def test_a_calm_customer(marts: Path, browser: TestClient) -> None:
+    answer = browser.get(f"{pages.PAGE}?customer=shop-1002")
+    assert answer.status_code == 200
+    assert "calm (tier 0)" in answer.text
+    assert "Nothing is paused." in answer.text
+
+
+def test_the_working_file_is_never_opened(marts: Path, home: Path, browser: TestClient) -> None:
+    assert browser.get(f"{pages.PAGE}?customer=shop-1001").status_code == 200
+    assert sorted(path.name for path in home.iterdir()) == ["published"]
