@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.table import Table
 from roomtone import clock
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from roomtone.pipeline import RunReport
 
 app = typer.Typer(
     name="roomtone",
@@ -315,25 +318,51 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield lambda stage: status.update(f"roomtone: {stage}")
 
 
-def _print_run(report: Any) -> None:
-    console = Console()
-    table = Table(title=f"{report.pass_id} as of {report.as_of.isoformat()}", title_justify="left")
-    for heading in ("stage", "seconds"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left")
-    for name, seconds in report.seconds.items():
-        table.add_row(name, f"{seconds:.2f}")
-    console.print(table)
+def _print_run(report: "RunReport") -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{report.pass_id} as of {report.as_of.isoformat()}", style="bold")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("did")
     for name, stage in report.stages.items():
-        console.print(
-            f"{name}: {stage.as_text()}" if hasattr(stage, "as_text") else f"{name}: {stage}", highlight=False
-        )
+        table.add_row(name, _did(stage))
+    console.print(table)
+    console.print("seconds: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items()))
     console.print(
         f"scored {report.messages_scored} messages, {report.messages_per_second:,.0f} a second; "
-        f"peak memory {report.peak_memory_mib:,.0f} MiB",
-        highlight=False,
+        f"peak memory {report.peak_memory_mib:,.0f} MiB"
     )
     for failure in report.failures:
         _warn(failure)
+
+
+def _did(stage: Any) -> str:
+    """One line of what a stage did, from its report."""
+    from roomtone.extract import ExtractReport
+    from roomtone.score.scoring import ScoreReport
+    from roomtone.sync import SyncReport
+    from roomtone.sync.publish import PublishReport
+    from roomtone.transform import TransformReport
+    from roomtone.validate import ValidationReport
+
+    match stage:
+        case ExtractReport(total=total):
+            line = f"{total.read} records read = {total.landed} landed + {total.duplicate} duplicate + "
+            line += f"{total.quarantined} quarantined"
+        case ScoreReport():
+            line = f"{stage.count_loaded} rows loaded, {stage.count_scored} messages scored by {stage.model_version}"
+        case TransformReport():
+            line = f"{stage.nodes} models and tests"
+        case ValidationReport():
+            checks = sum(result.count_evaluated for result in stage.tables)
+            line = f"{checks} expectations on {len(stage.tables)} tables, {len(stage.warnings)} warnings"
+        case SyncReport(total=total):
+            line = f"{total.desired} wanted, {total.unchanged} there already, {total.done} brought over"
+        case PublishReport():
+            line = f"{len(stage.tables)} tables to {stage.database}"
+        case _:
+            line = str(stage)
+    return line
 
 
 def _plain(value: Any) -> Any:

@@ -89,7 +89,8 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
         report.stages["validate"] = validation
         report.is_valid = validation.is_valid
     if not report.is_valid:
-        report.failures.append(f"validate: {current.pass_id} is not valid; nothing was synced; see `roomtone doctor`")
+        report.failures += [f"validate: {line}" for line in validation.critical]
+        report.failures.append(f"{current.pass_id}: is not valid; nothing was synced or published")
         return report
     with stage("sync"):
         for destination in settings.destinations:

@@ -1,102 +1,64 @@
 """`make demo`: the main job in Airflow on the embedded warehouse against the sandbox brand, told as one story."""
 
-import contextlib
+import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
+from roomtone.airflow import launcher
 from roomtone.airflow.instance import AirflowInstance, start_airflow
 from roomtone.errors import RoomtoneError
 from roomtone.sandbox.player import Brand, Told, instant, play
-from roomtone.settings import Settings, load_settings, process_environment
+from roomtone.settings import Settings, load_settings
 from roomtone.stores import published
 
-CUSTOMERS = 400
 SEED = 7
 
 
 def main() -> None:
     """Run the demo in a home of its own, `<ROOMTONE_HOME>/demo`, made anew each time."""
     began = time.monotonic()
-    home = load_settings().home / "demo"
+    base = load_settings()
+    home = base.home / "demo"
+    run_folder = home / "run"
+    # A demo that was killed has left its processes behind.
+    launcher.stop_all(run_folder)
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
 
     def say(line: str) -> None:
         sys.stdout.write(f"[{time.monotonic() - began:5.1f} s] {line}\n")
         sys.stdout.flush()
 
-    say("starting the sandbox brand")
-    with sandbox(home) as url:
+    try:
+        say("starting the sandbox brand")
+        url = launcher.start_sandbox(home, run_folder, SEED)
         brand = Brand(url)
-        settings = load_settings({**process_environment(), **environment(url, home)})
-        say(f"starting Airflow (log files in {settings.logs_dir})")
-        airflow = start_airflow(settings)
-        try:
-            check_imports(airflow)
-            say("Airflow answers; no DAG import errors; the story begins")
-            durations: list[float] = []
+        settings = dataclasses.replace(launcher.sandbox_settings(base, home, url), extract_schedule="")
+        say(f"starting Airflow; log files in {settings.logs_dir}")
+        airflow = start_airflow(settings, run_folder=run_folder)
+        check_imports(airflow)
+        say("Airflow answers, no DAG import errors; the story begins")
+        durations: list[float] = []
 
-            def walk() -> None:
-                started = time.monotonic()
-                runs = airflow.walk("extract")
-                failed = [f"{run.dag_id} {run.run_id}" for run in runs if run.state != "success"]
-                if failed:
-                    raise RoomtoneError("DAG run", ", ".join(failed), f"read the task logs in {settings.logs_dir}")
-                durations.append(time.monotonic() - started)
+        def walk() -> None:
+            started = time.monotonic()
+            runs = airflow.walk("extract")
+            failed = [f"{run.dag_id} {run.run_id}" for run in runs if run.state != "success"]
+            if failed:
+                raise RoomtoneError("DAG run", ", ".join(failed), f"read the task logs in {settings.logs_dir}")
+            durations.append(time.monotonic() - started)
 
-            told = play(brand, walk, say)
-            fastest, slowest = min(durations), max(durations)
-            say(f"{len(durations)} walks of extract -> react -> publish, {fastest:.1f} to {slowest:.1f} s each")
-        finally:
-            airflow.stop()
+        told = play(brand, walk, say)
+        fastest, slowest = min(durations), max(durations)
+        say(f"{len(durations)} walks of extract -> react -> publish, {fastest:.1f} to {slowest:.1f} s each")
         sys.stdout.write(story(told, brand) + headline(told, settings))
         brand.close()
+    finally:
+        launcher.stop_all(run_folder)
     say("done")
-
-
-@contextlib.contextmanager
-def sandbox(home: Path) -> Iterator[str]:
-    """The sandbox brand as a separate process on a free port; yields its address."""
-    command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0"]
-    command += ["--seed", str(SEED), "--customers", str(CUSTOMERS)]
-    with (home / "sandbox.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line.startswith("sandbox ready "):
-                raise RoomtoneError("sandbox", "did not start", f"read {home / 'sandbox.log'}")
-            yield line.split()[-1]
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=20)
-
-
-def environment(url: str, home: Path) -> dict[str, str]:
-    """Settings of a roomtone whose every source and destination is the sandbox at `url`."""
-    return {
-        "ROOMTONE_HOME": str(home),
-        "ROOMTONE_SOURCES": "zendesk,klaviyo,shop",
-        "ROOMTONE_DESTINATIONS": "klaviyo,zendesk",
-        "ROOMTONE_EXTRACT_SCHEDULE": "",
-        "ROOMTONE_CLOCK_URL": f"{url}/clock",
-        "ROOMTONE_ZENDESK_URL": f"{url}/zendesk",
-        "ROOMTONE_ZENDESK_TOKEN": "sandbox-zendesk",
-        "ROOMTONE_ZENDESK_ORDER_FIELD_ID": "9001",
-        "ROOMTONE_KLAVIYO_URL": f"{url}/klaviyo",
-        "ROOMTONE_KLAVIYO_TOKEN": "sandbox-klaviyo",
-        "ROOMTONE_SHOP_URL": url,
-        "ROOMTONE_SHOP_TOKEN": "sandbox-shop",
-    }
 
 
 def check_imports(airflow: AirflowInstance) -> None:
@@ -110,7 +72,7 @@ def story(told: Told, brand: Brand) -> str:
     people = brand.get("/story")["people"]
     lines = [
         "",
-        f"The story of {people['maya']['name']} (simulated brand of {CUSTOMERS} customers; told from its own log)",
+        f"The story of {people['maya']['name']} (a simulated brand; told from its own log)",
         "",
     ]
 

@@ -1,26 +1,24 @@
-"""Reads what the guardrails compare: the pass's plan from the warehouse, what is held from the operational store."""
+"""Reads what the releases compare: the pass's pauses from the warehouse, what is held from the operational store."""
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import sqlalchemy as sa
 
 from roomtone.contract import SCOPES
-from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, vendor_identities
-from roomtone.validate.guardrails import Held, Plan
+from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents
+from roomtone.validate.releases import Held, Wanted
 
 _PROFILES = "profile_properties"
-_EVENTS = "recovery_event"
 # An intent in one of these states was decided by an earlier valid pass and only waits for its destination.
 _ON_THE_WAY = ("pending", "sending", "sent")
-_SENT = ("sending", "sent", "done")
 
 
-def read_plan(connection: duckdb.DuckDBPyConnection, store: OperationalStore, current: Pass) -> Plan:
+def read_wanted(connection: duckdb.DuckDBPyConnection, current: Pass) -> Wanted:
     """What this pass would make true. Raises duckdb.Error when a mart that it reads is missing."""
     as_of = current.as_of.astimezone(UTC).replace(tzinfo=None)
     pauses: dict[str, set[str]] = defaultdict(set)
@@ -31,22 +29,7 @@ def read_plan(connection: duckdb.DuckDBPyConnection, store: OperationalStore, cu
     ended = connection.execute(
         "select distinct customer_id, scope from marts.fct_suppressions where valid_to <= $as_of", {"as_of": as_of}
     ).fetchall()
-    count = connection.execute("select count(*) from marts.dim_customers").fetchone()
-    offers = connection.execute(
-        "select trigger_id from activations.sync_recovery_events where message_class = 'marketing'"
-    ).fetchall()
-    marketing = connection.execute(
-        "select trigger_id from marts.fct_recovery_triggers where message_class = 'marketing'"
-    ).fetchall()
-    sent = _sent_on_day(store, current.as_of)
-    return Plan(
-        current.as_of,
-        int(count[0]) if count else 0,
-        pauses,
-        {(customer, scope) for customer, scope in ended},
-        {trigger for (trigger,) in offers},
-        sent & {trigger for (trigger,) in marketing},
-    )
+    return Wanted(pauses, {(customer, scope) for customer, scope in ended})
 
 
 def read_held(store: OperationalStore, as_of: datetime) -> list[Held]:
@@ -62,31 +45,10 @@ def read_held(store: OperationalStore, as_of: datetime) -> list[Held]:
             .where(intents.c.kind == _PROFILES, intents.c.status.in_(_ON_THE_WAY))
             .order_by(intents.c.pass_sequence)
         ).all()
-        absent = connection.execute(
-            sa.select(vendor_identities.c.destination, vendor_identities.c.customer_id).where(
-                vendor_identities.c.vendor_id.is_(None)
-            )
-        ).all()
     pauses: dict[str, dict[str, set[str]]] = defaultdict(dict)
     for row in [*rows, *coming]:
         pauses[str(row[0])][str(row[1])] = _running(json.loads(str(row[2])), as_of)
-    unknown: dict[str, set[str]] = defaultdict(set)
-    for row in absent:
-        unknown[str(row[0])].add(str(row[1]))
-    confirmed = {str(row[0]) for row in rows}
-    return [Held(name, pauses[name], unknown[name], name not in confirmed) for name in sorted(pauses)]
-
-
-def _sent_on_day(store: OperationalStore, as_of: datetime) -> set[str]:
-    begin = as_of.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    with store.begin() as connection:
-        query = sa.select(intents.c.subject_id).where(
-            intents.c.kind == _EVENTS,
-            intents.c.status.in_(_SENT),
-            intents.c.sent_at >= begin,
-            intents.c.sent_at < begin + timedelta(days=1),
-        )
-        return set(connection.execute(query).scalars())
+    return [Held(name, pauses[name]) for name in sorted(pauses)]
 
 
 def _running(payload: Mapping[str, Any], as_of: datetime) -> set[str]:

@@ -25,20 +25,15 @@ themselves; beyond, DuckDB counts the rows that break a rule and Great Expectati
 copy grows with the rows and the counts hardly do."""
 
 _TAIL = """
-## Guardrails
+## Releases
 
-Before anything is sent the pass is compared with what each destination holds, by the published numbers of
-`guardrails.yml`. A breach is critical and names the figure, the limit and the next step.
-`validate(..., release_holds=True)` lets one pass through after a person has looked; the breach is then a warning.
+Before anything is sent, the pauses that the pass would lift are compared with what each destination holds. A breach is
+critical. What a sync may add, new pauses and offers, is bounded where it is sent, by the other numbers of
+`guardrails.yml`.
 
 | check | why |
 |---|---|
-| customers newly paused: at most `newly_paused.max_share`, or its floor | A broken model must not mute a brand. |
 | releases that no ended suppression explains: at most `vanished.max_share` | An emptied mart would release everybody. |
-| offers on one UTC day: at most `offers.max_per_day` | Offers cost money and cannot be recalled. |
-
-A destination that has acknowledged no profile yet is on its first pass: there the share of newly paused customers does
-not bind, because everybody whom the brand's history upset is paused at once.
 """
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Severity = Literal["critical", "warning", "info"]
-Boundary = Literal["raw", "marts", "guardrails"]
+Boundary = Literal["raw", "marts", "releases"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One validation: both boundaries and the guardrails judged, the results kept, the pass marked with the verdict."""
+"""One validation: both boundaries and the releases judged, the results kept, the pass marked with the verdict."""
 
 import json
 import time
@@ -15,13 +15,13 @@ from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore, Pass, extract_runs, passes, validations
 from roomtone.validate import slices
-from roomtone.validate.acknowledged import read_held, read_plan
+from roomtone.validate.acknowledged import read_held, read_wanted
 from roomtone.validate.activation_suites import activation_suites
 from roomtone.validate.boundary import failure_kind, judge, refused
 from roomtone.validate.expectations import Evaluator, Expectation, Verdict
-from roomtone.validate.guardrails import Limits, judged
 from roomtone.validate.mart_suites import mart_suites
 from roomtone.validate.raw_suites import raw_suites
+from roomtone.validate.releases import judged
 from roomtone.validate.report import Failure, TableResult, ValidationReport, results_json
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ _LOADS = "raw.loads"
 _RUNS_THROUGH = "extract_run_id_through"
 
 
-def validate(settings: Settings, current: Pass, release_holds: bool = False) -> ValidationReport:
-    """Judge one pass: raw in, marts out, blast radius. The verdict is kept and the pass marked with it.
+def validate(settings: Settings, current: Pass) -> ValidationReport:
+    """Judge one pass: raw in, marts out, releases. The verdict is kept and the pass marked with it.
 
-    `release_holds`: a person has looked and lets this pass exceed the guardrails; nothing else is forgiven. Bad data
-    never raises: it is a report that is not valid. Raises RoomtoneError only where a store cannot be opened at all; the
-    pass is then left marked as not valid.
+    Bad data never raises: it is a report that is not valid. Raises RoomtoneError only where a store cannot be opened at
+    all; the pass is then left marked as not valid.
     """
     begun = time.perf_counter()
     store = OperationalStore(settings)
@@ -50,7 +49,7 @@ def validate(settings: Settings, current: Pass, release_holds: bool = False) -> 
         with warehouse.connect(settings) as connection:
             tables = [
                 *_boundaries(connection, current, runs),
-                *_guardrails(connection, store, current, release_holds),
+                *_releases(connection, store, current),
             ]
             is_valid = all(table.is_valid for table in tables)
             _keep(store, current, tables, runs_through)
@@ -80,11 +79,9 @@ def _boundaries(
     return judge(connection, _Evaluation(), suites, parameters)
 
 
-def _guardrails(
-    connection: duckdb.DuckDBPyConnection, store: OperationalStore, current: Pass, is_released: bool
-) -> list[TableResult]:
+def _releases(connection: duckdb.DuckDBPyConnection, store: OperationalStore, current: Pass) -> list[TableResult]:
     try:
-        plan = read_plan(connection, store, current)
+        wanted = read_wanted(connection, current)
     except duckdb.Error as error:
         return [
             _not_compared(
@@ -92,16 +89,16 @@ def _guardrails(
             )
         ]
     try:
-        limits = Limits.of(policies_in_force(store, current.as_of).guardrails)
+        limit = policies_in_force(store, current.as_of).guardrails.vanished
     except RoomtoneError as error:
         return [_not_compared(f"{error.thing} {error.value}", error.next_step)]
-    return [judged(limits, plan, held, is_released) for held in read_held(store, current.as_of)]
+    return [judged(limit, wanted, held) for held in read_held(store, current.as_of)]
 
 
 def _not_compared(observed: str, next_step: str) -> TableResult:
     why = "What is not compared with what destinations hold could release everybody."
-    failure = Failure("could be compared with the guardrails", (), "critical", observed, why, next_step)
-    return TableResult("guardrails", "plan", 0, 0, (failure,))
+    failure = Failure("could be compared with what destinations hold", (), "critical", observed, why, next_step)
+    return TableResult("releases", "wanted", 0, 0, (failure,))
 
 
 class _Evaluation:
