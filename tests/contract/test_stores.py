@@ -171,3 +171,16 @@ def test_no_permission_is_one_clear_line(tmp_path: Path) -> None:
     settings = load_settings({"ROOMTONE_HOME": str(blocked / "home")})
     with pytest.raises(RoomtoneError, match="choose a folder you may write to"):
         OperationalStore(settings)
+
+
+def test_processes_that_open_a_fresh_store_together_all_succeed(settings: Settings) -> None:
+    program = (
+        "import sys; from roomtone.settings import load_settings;"
+        "from roomtone.stores.operational import OperationalStore;"
+        "OperationalStore(load_settings({'ROOMTONE_HOME': sys.argv[1]}))"
+    )
+    together = [
+        subprocess.Popen([sys.executable, "-c", program, str(settings.home)], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [(process.wait(timeout=60), process.communicate()[1]) for process in together] == [(0, "")] * 4

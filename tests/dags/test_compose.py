@@ -1,8 +1,10 @@
 """The containers: the same environment as the launcher's, pinned images, and a build that finds every file it names."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,14 @@ def test_the_build_finds_what_it_copies() -> None:
     path = re.search(r"PYTHONPATH=/opt/roomtone/(\S+)", dockerfile)
     assert path is not None
     assert (PROJECT_ROOT / path[1] / "airflow_local_settings.py").is_file()
+
+
+def test_the_schema_of_compose_accepts_it() -> None:
+    if importlib.util.find_spec("check_jsonschema") is None:
+        pytest.skip("SKIPPED: check-jsonschema is absent, so docker-compose.yml was not held against compose's schema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_docker_compose_accepts_it(tmp_path: Path) -> None:

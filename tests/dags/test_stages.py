@@ -1,5 +1,6 @@
 """What the tasks run: settings completed by Airflow's connections, and nothing but counts handed on."""
 
+import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import Connection as AirflowConnection
+from airflow.sdk.exceptions import AirflowSkipException
 
 from roomtone.airflow import stages
 from roomtone.airflow.connections import as_connection, settings_from_airflow
@@ -76,3 +78,46 @@ def test_publish_takes_the_newest_announced_pass() -> None:
     assert stages.latest_sequence(events) == 9
     with pytest.raises(RoomtoneError, match="no pass has been validated yet; run react first"):
         stages.latest_sequence([])
+
+
+RECORDS = {
+    "customers": {
+        "id": "c-1", "email": "maya@example.com", "email_marketing_consent": True, "sms_marketing_consent": False,
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+    },
+    "tickets": {
+        "id": "t-1", "customer_id": "c-1", "channel": "email", "status": "open",
+        "created_at": "2026-03-02T08:00:00Z", "updated_at": "2026-03-02T08:00:00Z",
+    },
+    "messages": {
+        "id": "m-1", "ticket_id": "t-1", "author": "customer", "body": SECRET_TEXT, "is_public": True,
+        "created_at": "2026-03-02T08:00:00Z", "updated_at": "2026-03-02T08:00:00Z",
+    },
+}  # fmt: skip
+
+
+def test_the_stages_make_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for stream, record in RECORDS.items():
+        (tmp_path / "in" / stream).mkdir(parents=True)
+        (tmp_path / "in" / stream / "one.jsonl").write_text(json.dumps(record) + "\n")
+    monkeypatch.setenv("ROOMTONE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ROOMTONE_FILES_DIR", str(tmp_path / "in"))
+    with caplog.at_level(logging.INFO, logger="roomtone"):
+        landed = stages.extract_source("files")
+        sequence = stages.begin_and_score()
+        assert stages.transform_pass(sequence) == sequence
+        assert stages.validate_pass(sequence) == sequence
+        sent = stages.sync_pass(sequence, "files")
+        assert stages.publish_pass(sequence) == sequence
+        # A newer pass has taken the warehouse: publishing the old one is no failure, it is not needed any more.
+        newer = stages.begin_and_score()
+        assert newer == sequence + 1
+        stages.transform_pass(newer)
+        with pytest.raises(AirflowSkipException, match=f"pass {newer} has begun"):
+            stages.publish_pass(sequence)
+    assert sum(count for name, count in landed.items() if name.endswith(".landed")) == 3
+    assert all(isinstance(count, int) for count in sent.values())
+    assert (tmp_path / "home" / "published" / "marts.duckdb").is_file()
+    assert SECRET_TEXT not in caplog.text

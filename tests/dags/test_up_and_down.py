@@ -107,6 +107,15 @@ def test_up_shows_where_to_look_and_down_ends_it_all(tmp_path: Path, launch: Lau
     assert launch("down").stdout == "nothing of roomtone runs here\n"
 
 
+def test_a_home_that_cannot_be_written_is_one_line(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for command in ("up", "start"):
+        done = launch(command, ROOMTONE_HOME=str(tmp_path / "file"))
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith("roomtone: ROOMTONE_HOME: ")
+
+
 def test_airflow_s_own_commands_want_a_home_that_was_started(launch: Launch, tmp_path: Path) -> None:
     done = launch("airflow", "dags", "list")
     assert done.returncode == 1

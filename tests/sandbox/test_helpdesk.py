@@ -99,6 +99,19 @@ def test_the_event_export_holds_every_public_and_internal_comment(brand: Any) ->
     assert any(not c.is_public for c in brand.world.helpdesk.comments.values())
 
 
+def test_a_second_fuller_than_a_page_is_shown_whole(brand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader goes on from `end_time`: a page that ended inside a second would be asked for again and again."""
+    monkeypatch.setattr("roomtone.sandbox.helpdesk_api.EXPORT_PAGE", 5)
+    ticket = next(t for t in brand.world.helpdesk.tickets.values() if t.status != "closed")
+    start = int(brand.world.at.timestamp())
+    for number in range(12):
+        brand.world.helpdesk.agent_writes(ticket, 901, f"Step {number}.", brand.world.at, is_public=False)
+    brand.wait(seconds=70)
+    body = brand.ask("zendesk", "GET", EVENTS, start_time=start, include="comment_events").body
+    said = [c["body"] for e in body["ticket_events"] for c in e["child_events"] if c["event_type"] == "Comment"]
+    assert {f"Step {number}." for number in range(12)} <= set(said)
+
+
 def test_without_the_sideload_a_comment_has_no_words(brand: Any) -> None:
     body = brand.ask("zendesk", "GET", EVENTS, start_time=1).body
     comments = [c for e in body["ticket_events"] for c in e["child_events"] if c["event_type"] == "Comment"]

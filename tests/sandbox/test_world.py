@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roomtone.sandbox.chance import draw
 from roomtone.sandbox.clock import SandboxClock
 from roomtone.sandbox.hazards import hazard
 from roomtone.sandbox.truth import truth
@@ -17,6 +18,15 @@ def test_same_seed_same_world_and_other_seed_other_world(make_brand: Brands) -> 
     first, again, other = make_brand(seed=7).world, make_brand(seed=7).world, make_brand(seed=8).world
     assert first.fingerprint() == again.fingerprint()
     assert first.fingerprint() != other.fingerprint()
+
+
+def test_draws_depend_on_the_seed_and_the_key_alone() -> None:
+    assert draw(7, "open", 1) == draw(7, "open", 1)
+    assert len({draw(7, "open", 1), draw(8, "open", 1), draw(7, "open", 2), draw(7, "click", 1)}) == 4
+    drawn = [draw(7, "even", number) for number in range(2000)]
+    assert 0.47 < sum(drawn) / len(drawn) < 0.53
+    assert 0 <= min(drawn) < 0.01
+    assert 0.99 < max(drawn) < 1
 
 
 def test_a_jump_and_small_steps_lead_to_the_same_world(make_brand: Brands) -> None:

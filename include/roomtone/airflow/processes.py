@@ -38,9 +38,14 @@ class Started:
 
 def start(name: str, command: Sequence[str], environ: Mapping[str, str], folder: Path, log: Path) -> Started:
     """Start `command` in a new session, in `folder`, with its output in `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        output = log.open("ab")
+    except OSError as error:
+        value = f"{error.filename} cannot be written ({error.strerror})"
+        raise RoomtoneError("ROOMTONE_HOME", value, "choose a folder you may write to") from error
+    with output:
         process = subprocess.Popen(
             list(command),
             env=dict(environ),

@@ -38,8 +38,9 @@ def reactions(
         found.append(("Opened Email", float(int(opened_after)), 0.0))
         if draw(seed, "click", *key) < CLICK_AFTER_OPEN[heat]:
             found.append(("Clicked Email", float(int(opened_after)) + 25, 0.0))
-    # Nobody of the story leaves for a reason that the story does not tell.
-    if is_promotion and not (profile.customer.is_story and heat < 2):
+    # Nobody of the story leaves for a reason that the story does not tell: calm, or by a mailing that no pause names.
+    is_untold = profile.customer.is_story and (heat < 2 or campaign.scope is None)
+    if is_promotion and not is_untold:
         unsubscribe, complain = hazard(heat)
         if draw(seed, "complain", *key) < complain:
             lag = float(int(between(seed, 1, 4, "complaint lag", *key) * HOUR))

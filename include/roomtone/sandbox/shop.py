@@ -69,7 +69,7 @@ class Shop:
             "shipments": lambda: [_shipment(s) for s in self.shipments.values()],
         }[stream]()
         floor = (rfc3339(since), "") if since else ("", "")
-        start = max(floor, after) if after else floor
+        start = after or floor
         later = sorted((row for row in rows if (row["updated_at"], row["id"]) > start), key=_place)
         page = later[:limit]
         cursor = "|".join(_place(page[-1])) if len(later) > limit else None

@@ -251,7 +251,8 @@ def _engine(settings: Settings) -> sa.Engine:
             raise RoomtoneError(
                 "ROOMTONE_HOME", f"{folder} cannot be made ({error.strerror})", "choose a folder you may write to"
             ) from error
-    engine = sa.create_engine(url)
+    # What an error says must not repeat the addresses and payloads that were bound.
+    engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_sqlite_pragmas)
     return engine

@@ -5,9 +5,6 @@ process that holds it silently drops its lock. So a sidecar `flock` with waiting
 touches the path.
 """
 
-import errno
-import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +14,7 @@ import duckdb
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
+from roomtone.stores.locks import exclusive
 
 WAIT_SECONDS = 120.0
 _POLL_SECONDS = 0.05
@@ -29,21 +27,8 @@ def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Pat
     Raises RoomtoneError when another process keeps it longer than `wait_seconds`.
     """
     path = settings.warehouse_path
-    lock_path = path.with_name(path.name + ".lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise RoomtoneError(
-            "warehouse",
-            f"{lock_path} cannot be made ({error.strerror})",
-            "free the disk or choose a ROOMTONE_HOME you may write to",
-        ) from error
-    try:
-        _lock(descriptor, lock_path, wait_seconds)
+    with exclusive(path.with_name(path.name + ".lock"), "warehouse", wait_seconds):
         yield path
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -70,24 +55,6 @@ def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[
             yield connection
         finally:
             connection.close()
-
-
-def _lock(descriptor: int, lock_path: Path, wait_seconds: float) -> None:
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-                raise
-            if time.monotonic() > deadline:
-                raise RoomtoneError(
-                    "warehouse",
-                    f"{lock_path} is held by another run for over {wait_seconds:.0f} s",
-                    "wait for it or end it, then run again",
-                ) from None
-            time.sleep(_POLL_SECONDS)
 
 
 def set_aside(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> None:

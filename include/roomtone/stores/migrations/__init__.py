@@ -1,5 +1,7 @@
 """Brings the operational store's tables to the newest revision with Alembic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -8,6 +10,12 @@ from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
+from roomtone.stores.locks import exclusive
+
+_WAIT_SECONDS = 60.0
+# Any number that nothing else in the database locks by.
+_ADVISORY_KEY = 7_266_684
+
 
 def upgrade(engine: sa.Engine) -> None:
     """Run the revisions that the store lacks; a store that is current costs one query."""
@@ -15,9 +23,36 @@ def upgrade(engine: sa.Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()
+    if _revision(engine) == head:
+        return
+    with _alone(engine):
+        # Whoever waited here finds the work done.
+        if _revision(engine) != head:
+            _run(engine, config, scripts)
+
+
+def _revision(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == head:
-            return
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Iterator[None]:
+    """Several tasks open a fresh store at the same moment; one of them makes its tables."""
+    if engine.dialect.name == "sqlite":
+        database = Path(engine.url.database or "")
+        with exclusive(database.with_name(database.name + ".lock"), "operational store", _WAIT_SECONDS):
+            yield
+        return
+    with engine.connect() as connection:
+        connection.execute(sa.text("select pg_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("select pg_advisory_unlock(:key)"), {"key": _ADVISORY_KEY})
+
+
+def _run(engine: sa.Engine, config: Config, scripts: ScriptDirectory) -> None:
     with engine.begin() as connection, EnvironmentContext(config, scripts) as environment:
         environment.configure(
             connection=connection,
