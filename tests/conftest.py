@@ -88,6 +88,7 @@ class Sandbox:
             "ROOMTONE_ZENDESK_URL": f"{self.url}/zendesk",
             "ROOMTONE_ZENDESK_TOKEN": "sandbox-zendesk",
             "ROOMTONE_ZENDESK_ORDER_FIELD_ID": "9001",
+            "ROOMTONE_ZENDESK_BOT_USER_IDS": "900",
             "ROOMTONE_KLAVIYO_URL": f"{self.url}/klaviyo",
             "ROOMTONE_KLAVIYO_TOKEN": "sandbox-klaviyo",
             "ROOMTONE_SHOP_URL": f"{self.url}/shop",

@@ -46,7 +46,10 @@ def _with_offset(value: object) -> datetime:
         raise ValueError(f"{value!r:.40} is not an RFC 3339 timestamp")  # noqa: TRY004
     if instant.tzinfo is None:
         raise ValueError(f"{value!s:.40} has no UTC offset")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{value!s:.40} is outside the calendar") from None
 
 
 def _encodable(value: str) -> str:

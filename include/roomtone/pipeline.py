@@ -75,7 +75,10 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
     with stage("extract"):
         for source in settings.sources:
             try:
-                report.stages[f"extract {source}"] = extract(settings, source, as_of)
+                extracted = extract(settings, source, as_of)
+                report.stages[f"extract {source}"] = extracted
+                if extracted.unfinished:
+                    report.failures.append(extracted.unfinished)
             except RoomtoneError as error:
                 report.failures.append(str(error))
     with stage("score"):

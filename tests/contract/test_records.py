@@ -98,6 +98,7 @@ def test_each_required_field_is_named_when_it_is_missing(stream: str) -> None:
         ("messages", {"created_at": "2026-03-02"}, "is not an RFC 3339 timestamp"),
         ("messages", {"created_at": 1772438400}, "1772438400 is not an RFC 3339 timestamp"),
         ("messages", {"created_at": "2026-02-30T08:00:00Z"}, "is not an RFC 3339 timestamp"),
+        ("messages", {"created_at": "0001-01-01T00:00:00+14:00"}, "is outside the calendar"),
         ("tickets", {"status": "waiting"}, "tickets.status: 'waiting'"),
         ("tickets", {"channel": "pigeon"}, "tickets.channel: 'pigeon'"),
         ("satisfaction_ratings", {"score": 6}, "less than or equal to 5"),

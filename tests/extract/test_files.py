@@ -168,7 +168,7 @@ def test_order_and_repetition_of_arrival_never_matter(tmp_path: Path) -> None:
         message(n, body=f"text {n}.{v}", updated_at=f"2026-03-01T10:0{v}:00Z") for n in range(40) for v in range(5)
     ]
     outcomes = []
-    for seed in range(3):
+    for seed in range(2):
         chance = random.Random(seed)
         lines = [*versions, *chance.choices(versions, k=60)]
         chance.shuffle(lines)
@@ -176,14 +176,14 @@ def test_order_and_repetition_of_arrival_never_matter(tmp_path: Path) -> None:
         settings = load_settings({"ROOMTONE_HOME": str(tmp_path / f"home{seed}"), "ROOMTONE_FILES_DIR": str(folder)})
         desk = Desk(settings, folder)
         read = landed = 0
-        for part in range(4):
-            desk.write(f"messages/{chance.random()}.jsonl", lines[part::4])
+        for part in range(3):
+            desk.write(f"messages/{chance.random()}.jsonl", lines[part::3])
             total = desk.extract().total
             read, landed = read + total.read, landed + total.landed
         assert (read, landed) == (260, 200)
         outcomes.append(desk.landed("messages"))
         assert set(outcomes[-1].values()) == {1}
-    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0] == outcomes[1]
 
 
 def test_an_unchanged_file_is_not_read_again_and_an_appended_one_is_continued(desk: Desk) -> None:

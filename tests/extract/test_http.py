@@ -1,12 +1,10 @@
 """Reading a vendor that fails, answered by a real server that follows a script."""
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import httpx
 import pytest
 
 from extract.desk import AS_OF, Desk
+from extract.vendor import Vendor
 from roomtone.errors import RoomtoneError
 from roomtone.extract import StreamCount, extract
 from roomtone.extract import http as http_module
@@ -24,47 +23,11 @@ from roomtone.settings import Connection, load_settings
 OK: dict[str, Any] = {"items": [], "next_cursor": None}
 
 
-class Vendor:
-    """Answers request after request from `script`: (status, body, headers), or a function that gets the handler."""
-
-    def __init__(self) -> None:
-        self.script: list[Any] = []
-        self.paths: list[str] = []
-        vendor = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                vendor.paths.append(self.path)
-                step = vendor.script.pop(0) if vendor.script else (200, OK, {})
-                if callable(step):
-                    step(self)
-                    return
-                status, body, headers = step
-                content = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(content))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.fixture
 def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
     monkeypatch.setattr(http_module, "_FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(http_module, "_TIMEOUT", httpx.Timeout(0.5))
-    running = Vendor()
+    running = Vendor(OK)
     yield running
     running.close()
 
@@ -148,6 +111,17 @@ def test_retry_after_is_kept_in_both_forms_and_bounded_by_the_budget(vendor: Ven
     assert len(waits) == 2
 
 
+def test_waits_grow_and_are_jittered(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module, "_FIRST_WAIT_SECONDS", 1.0)
+    for script in ([FAULTS["a server error"]] * 4, [(429, {}, {})] * 8):
+        waits: list[float] = []
+        vendor.script = [*script, (200, OK, {})]
+        with api(vendor.url, waits.append) as reader:
+            reader.get("/orders")
+        longest = [min(2.0**n, 30.0) for n in range(len(script))]
+        assert all(limit / 2 <= wait <= limit for wait, limit in zip(waits, longest, strict=True))
+
+
 def test_many_429_do_not_use_up_the_tries(vendor: Vendor) -> None:
     vendor.script = [(429, {}, {"Retry-After": "0"})] * 12 + [(200, OK, {})]
     with api(vendor.url, lambda _: None) as reader:
@@ -155,7 +129,7 @@ def test_many_429_do_not_use_up_the_tries(vendor: Vendor) -> None:
 
 
 def test_no_redirect_and_no_link_to_another_server_is_followed(vendor: Vendor) -> None:
-    other = Vendor()
+    other = Vendor(OK)
     vendor.script = [(302, {}, {"Location": f"{other.url}/orders"})]
     with api(vendor.url) as reader:
         with pytest.raises(RoomtoneError, match="redirects"):

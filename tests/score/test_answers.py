@@ -14,7 +14,8 @@ from roomtone.score.model import CUES, OUTPUT, Model
 Scored = Callable[..., list[dict[str, Any]]]
 
 GIFT = (
-    "My parcel hasn't moved for five days, tomorrow is my daughter's birthday and the gift is ruined, I need help immediately"
+    "My parcel hasn't moved for five days, tomorrow is my daughter's birthday and the gift is ruined, "
+    "I need help immediately"
 )
 COLOUR = (
     "Hi, the scarf is lovely but the green is a bit darker than on the site. Not a big deal, just wanted to mention it."
@@ -88,14 +89,16 @@ def test_reasons_point_at_the_words(scored: Scored) -> None:
 def test_quoted_text_is_not_the_customers_mood(scored: Scored) -> None:
     plain, quoting = scored(
         "Could you tell me the opening hours?",
-        "Could you tell me the opening hours?\n\nOn Mon, 2 Mar 2026, Ann <ann@mail.example> wrote:\n> This is a disgrace, I hate it",
+        "Could you tell me the opening hours?\n\nOn Mon, 2 Mar 2026, Ann <ann@mail.example> wrote:\n> I hate this shop",
     )
     assert quoting["p_negative"] == plain["p_negative"]
 
 
 def test_hidden_characters_and_markup_change_nothing(scored: Scored) -> None:
     plain, hidden, marked = scored(
-        "This is terrible service.", "This is ter\u200brible ser\u00advice.", "<div>This is <b>terrible</b> service.</div>"
+        "This is terrible service.",
+        "This is ter\u200brible ser\u00advice.",
+        "<div>This is <b>terrible</b> service.</div>",
     )
     assert hidden["p_negative"] == plain["p_negative"] == marked["p_negative"]
 
@@ -129,12 +132,17 @@ def test_a_hint_helps_only_where_the_text_decides_nothing(model: Model) -> None:
     assert model.score(table)["language"].to_pylist() == ["pt", "en", "de"]
 
 
-@pytest.mark.parametrize("text", ["refund please", "Thanks!", "ok", "where is it", "not happy", "Hi", "its broken", "no reply???"])
+@pytest.mark.parametrize(
+    "text", ["refund please", "Thanks!", "ok", "where is it", "not happy", "Hi", "its broken", "no reply???"]
+)
 def test_short_english_is_english(scored: Scored, text: str) -> None:
     assert scored(text)[0]["language"] == "en"
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\n", "???", "12345", "<p></p><br/>", "> quoted only", "\x00\x01", "\u200b\u200b", "...", "-- "])
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "\n\n", "???", "12345", "<p></p><br/>", "> quoted only", "\x00\x01", "\u200b\u200b", "...", "-- "],
+)
 def test_texts_without_words_are_abstained_from(scored: Scored, text: str) -> None:
     answer = scored(text)[0]
     assert answer["is_abstained"]
@@ -182,7 +190,10 @@ def test_company_and_order_in_the_batch_change_no_answer(model: Model) -> None:
     ids = [str(row) for row in range(len(texts))]
     together = model.score(pa.table({"id": ids, "text": texts})).to_pylist()
     backwards = model.score(pa.table({"id": ids[::-1], "text": texts[::-1]})).to_pylist()[::-1]
-    alone = [model.score(pa.table({"id": [name], "text": [text]})).to_pylist()[0] for name, text in zip(ids, texts, strict=True)]
+    alone = [
+        model.score(pa.table({"id": [name], "text": [text]})).to_pylist()[0]
+        for name, text in zip(ids, texts, strict=True)
+    ]
     assert together == backwards
     for first, second in zip(together, alone, strict=True):
         assert first["p_negative"] == pytest.approx(second["p_negative"], abs=1e-9)
@@ -209,7 +220,11 @@ def test_threats_need_the_act_not_the_word(scored: Scored) -> None:
         "You have until Friday, then my lawyer takes over and I dispute the charge with my bank.",
         "If I don't get my money back I'll leave a one star review everywhere and report you to trading standards.",
     )
-    calm = scored("How does a chargeback work?", "I am a lawyer and need a briefcase.", "Where can I leave a review? I love my mug!")
+    calm = scored(
+        "How does a chargeback work?",
+        "I am a lawyer and need a briefcase.",
+        "Where can I leave a review? I love my mug!",
+    )
     assert all(json.loads(answer["cues"])["threat"] >= 0.7 for answer in threats)
     assert all(json.loads(answer["cues"])["threat"] < 0.5 for answer in calm)
 
@@ -247,12 +262,16 @@ def test_intents(scored: Scored, text: str, intent: str) -> None:
 
 
 def test_hand_written_checks(scored: Scored) -> None:
-    """The development checks of this project: four in five right, no calm message past the gate that pauses promotions."""
+    """Development checks: four in five right, no calm message past the gate that pauses promotions."""
     rows = list(checks())
     answers = scored(*(text for *_, text in rows))
     right = [answer["sentiment"] == row[0] for row, answer in zip(rows, answers, strict=True)]
     assert sum(right) / len(right) >= 0.80
-    calm = [row[3] for row, answer in zip(rows, answers, strict=True) if row[0] == "neutral" and answer["p_negative"] >= GATE]
+    calm = [
+        row[3]
+        for row, answer in zip(rows, answers, strict=True)
+        if row[0] == "neutral" and answer["p_negative"] >= GATE
+    ]
     assert calm == []
     urgent = [(row[1] == "high", answer["urgency"] == "high") for row, answer in zip(rows, answers, strict=True)]
     assert sum(stated for wanted, stated in urgent if wanted) >= 0.75 * sum(wanted for wanted, _ in urgent)
@@ -261,7 +280,7 @@ def test_hand_written_checks(scored: Scored) -> None:
 
 def test_names_do_not_matter(scored: Scored) -> None:
     names = ("Emily", "Mohammed", "Lakisha", "Greg", "Nguyen", "Svetlana", "Chukwuemeka")
-    answers = scored(*(f"Hello, my name is {name}. My parcel has not moved for a week and nobody answers me." for name in names))
+    answers = scored(*(f"My name is {name}. My parcel has not moved for a week and nobody answers." for name in names))
     assert len({answer["sentiment"] for answer in answers}) == 1
     assert max(answer["p_negative"] for answer in answers) - min(answer["p_negative"] for answer in answers) < 0.1
 

@@ -94,7 +94,9 @@ def _swapped_features(text: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("change", [lambda m: m.update(format=0), lambda m: m.update(text_version=0), lambda m: m.pop("format")])
+@pytest.mark.parametrize(
+    "change", [lambda m: m.update(format=0), lambda m: m.update(text_version=0), lambda m: m.pop("format")]
+)
 def test_a_model_of_another_version_is_refused(copy: Path, change: Callable[[dict], None]) -> None:
     rewrite(copy, change)
     assert "another version" in refused(copy)
@@ -142,11 +144,16 @@ def test_the_trees_answer_as_lightgbm_itself_does(shipped: Path, model: Model) -
 
 
 def test_a_cold_start_is_short_and_imports_neither_lightgbm_nor_scikit_learn(shipped: Path) -> None:
-    code = (
-        "import sys, time; begun = time.process_time(); from pathlib import Path; import pyarrow as pa; from roomtone.score.model import Model; "
-        f"Model.load(Path({str(shipped)!r})).score(pa.table({{'id': ['1'], 'text': ['Where is it?']}})); "
-        "assert not {'lightgbm', 'sklearn', 'scipy'} & set(sys.modules), 'heavy import'; print(time.process_time() - begun)"
-    )
+    code = f"""
+import sys, time
+begun = time.process_time()
+from pathlib import Path
+import pyarrow as pa
+from roomtone.score.model import Model
+Model.load(Path({str(shipped)!r})).score(pa.table({{"id": ["1"], "text": ["Where is it?"]}}))
+assert not {{"lightgbm", "sklearn", "scipy"}} & set(sys.modules), "heavy import"
+print(time.process_time() - begun)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1.5

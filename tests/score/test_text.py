@@ -11,8 +11,14 @@ from roomtone.score.text import CLEAN_CHARACTERS, clean_body
 @pytest.mark.parametrize(
     ("body", "own"),
     [
-        ("It is late.\n\nOn Mon, 2 Mar 2026 at 10:11, Support <help@shop.example> wrote:\n> We are sorry.\n> Bye", "It is late."),
-        ("Still late.\n\nOn Monday, 2 March 2026 at 10:11 the support team of the shop\n<help@shop.example> wrote:\n> Hello", "Still late."),
+        (
+            "It is late.\n\nOn Mon, 2 Mar 2026 at 10:11, Support <help@shop.example> wrote:\n> We are sorry.\n> Bye",
+            "It is late.",
+        ),
+        (
+            "Still late.\n\nOn Monday, 2 March 2026 at 10:11 the support team\n<help@shop.example> wrote:\n> Hello",
+            "Still late.",
+        ),
         ("On Mon, 2 Mar 2026, Sam wrote:\n> Is it there?\nNo, it is not.", "No, it is not."),
         ("> old\nmy answer\n> older", "my answer"),
         ("New text\n-----Original Message-----\nFrom: a\nSent: b\nangry old text", "New text"),
@@ -49,7 +55,15 @@ def test_cleaning_gives_capped_visible_text_and_changes_it_no_more(body: str) ->
 
 @pytest.mark.parametrize(
     "body",
-    ["<" * 10_000_000, "<!--" * 2_500_000, "&" * 10_000_000, ">\n" * 5_000_000, "On 1 at " * 1_250_000, "a@" * 5_000_000, "\n" * 10_000_000],
+    [
+        "<" * 10_000_000,
+        "<!--" * 2_500_000,
+        "&" * 10_000_000,
+        ">\n" * 5_000_000,
+        "On 1 at " * 1_250_000,
+        "a@" * 5_000_000,
+        "\n" * 10_000_000,
+    ],
     ids=["tags", "comments", "entities", "quotes", "headers", "addresses", "lines"],
 )
 def test_ten_megabytes_of_anything_take_a_moment(body: str) -> None:

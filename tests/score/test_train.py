@@ -23,7 +23,9 @@ def trained(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 @pytest.mark.data
 def test_a_small_slice_trains_to_a_model_that_loads_and_makes_sense(trained: tuple[Path, Path]) -> None:
     mood = Model.load(trained[0])
-    table = pa.table({"id": ["a", "b"], "text": ["Terrible, it arrived broken and nobody answers.", "I love it, thank you!"]})
+    table = pa.table(
+        {"id": ["a", "b"], "text": ["Terrible, it arrived broken and nobody answers.", "I love it, thank you!"]}
+    )
     assert mood.score(table)["sentiment"].to_pylist() == ["negative", "positive"]
 
 
@@ -76,7 +78,9 @@ def test_unusable_labels_are_told(tmp_path: Path, lines: str, told: str) -> None
 
 def test_labels_are_read(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
-    path.write_text('{"id": "1", "text": "late", "sentiment": "negative"}\n\n{"id": "2", "text": "fine", "sentiment": "neutral"}\n')
+    path.write_text(
+        '{"id": "1", "text": "late", "sentiment": "negative"}\n\n{"id": "2", "text": "fine", "sentiment": "neutral"}\n'
+    )
     assert data.brand_labels(path).sentiment == ["negative", "neutral"]
 
 

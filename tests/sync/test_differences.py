@@ -1,6 +1,7 @@
 """Only differences leave, judged by the brand's own log."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -163,6 +164,25 @@ def test_two_rows_about_one_customer_stop_the_sync(
     with pytest.raises(RoomtoneError, match=f"two rows about {person.customer_id}"):
         sync(mart.settings, current, "klaviyo")
     assert witness.entries("request") == []
+
+
+def test_of_two_customers_with_one_profile_the_quieter_speaks(
+    brand: Sandbox, mart: Mart, person: Person, witness: Witness
+) -> None:
+    now = brand.now()
+    twin = replace(person, customer_id="zendesk-twin", email=person.email.upper())
+    mart.calm(person)
+    mart.pause(twin, now + timedelta(days=14))
+    report = sync(mart.settings, mart.commit(now), "klaviyo")
+    assert (report.total.done, report.total.skipped) == (1, 1)
+    assert properties(brand, person)["roomtone_pause_sales"] is True
+    witness.forward()
+    for _ in range(2):
+        sync(mart.settings, mart.commit(now), "klaviyo")
+    assert witness.writes() == []
+    mart.calm(twin)
+    sync(mart.settings, mart.commit(now), "klaviyo")
+    assert properties(brand, person)["roomtone_pause_sales"] is False
 
 
 def test_each_run_is_recorded(brand: Sandbox, mart: Mart, person: Person, stranger: Person, witness: Witness) -> None:

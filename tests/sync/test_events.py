@@ -96,7 +96,7 @@ def test_stale_data_neither_starts_an_event_nor_ends_a_pause_but_still_pauses(
     report = sync(mart.settings, mart.commit(now - timedelta(hours=5)), "klaviyo")
     assert [entry["profile_id"] for entry in witness.entries("profile_updated")] == [second.profile_id]
     assert witness.entries("event_received") == []
-    assert report.notes == ("held 1: data is stale", "held 1: data is stale")
+    assert report.notes == ("held 1 profile_properties: data is stale", "held 1 recovery_event: data is stale")
     fresh = sync(mart.settings, mart.commit(brand.now()), "klaviyo")
     assert fresh.total.done == 2
     assert [entry["unique_id"] for entry in witness.entries("event_received")] == ["trigger-stale"]

@@ -12,7 +12,7 @@ import pytest
 from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection, Settings, load_settings
-from roomtone.sync import run, sync, transport
+from roomtone.sync import gate, run, sync, transport
 
 from .conftest import Mart, Person, Witness
 from .faulty_proxy import Fault, FaultyVendor, faulty_vendor
@@ -217,3 +217,33 @@ def test_no_log_line_holds_a_credential_or_an_address(
     assert "GET /api/profiles: 429 on try 1" in ours
     assert "sandbox-klaviyo" not in ours
     assert person.email.split("@")[0] not in ours
+
+
+def test_a_profile_that_is_gone_is_forgotten_and_not_made_again(
+    brand: Sandbox, mart: Mart, person: Person, vendor: FaultyVendor, witness: Witness
+) -> None:
+    now = brand.now()
+    mart.pause(person, now + timedelta(days=14))
+    vendor.faults = [Fault("PATCH", "/profiles/", "404")]
+    report = sync(mart.settings, mart.commit(now), "klaviyo")
+    assert report.notes == ("rejected 1 profile_properties: not on the platform any more",)
+    assert {method for method, _, _ in vendor.seen} == {"GET", "PATCH"}
+    vendor.seen = []
+    later = brand.advance(3700)
+    assert sync(mart.settings, mart.commit(later), "klaviyo").total.done == 1
+    assert "email" in vendor.seen[0][1], "the profile is asked for by e-mail again"
+
+
+def test_two_syncs_of_one_destination_never_work_at_once(
+    brand: Sandbox, mart: Mart, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_WAIT_SECONDS", 0.2)
+    now = brand.now()
+    mart.pause(person, now + timedelta(days=14))
+    current = mart.commit(now)
+    with (
+        gate.one_at_a_time(mart.settings, "sync-klaviyo"),
+        pytest.raises(RoomtoneError, match="sync-klaviyo: is at work elsewhere"),
+    ):
+        sync(mart.settings, current, "klaviyo")
+    assert sync(mart.settings, current, "klaviyo").total.done == 1

@@ -48,6 +48,16 @@ def test_each_kind_has_a_file_that_says_what_would_be_sent(mart: Mart) -> None:
     assert "ana@example.com" not in json.dumps(written)
 
 
+def test_all_rows_of_a_run_stand_in_one_file(mart: Mart) -> None:
+    for number in range(30):
+        mart.pause(Person(f"c{number:02}", "same@example.com", None), AS_OF + timedelta(days=14))
+        mart.route(number, "normal", "support", 1, source="files")
+    assert sync(mart.settings, mart.commit(AS_OF), "files").total.done == 60
+    written = files(mart.settings)
+    assert {line["subject_id"] for line in written["profile_properties/sync-00000001.jsonl"]} == set(mart.profiles)
+    assert {line["subject_id"] for line in written["ticket_routing/sync-00000001.jsonl"]} == set(mart.tickets)
+
+
 def test_nothing_changed_writes_no_file(mart: Mart) -> None:
     mart.pause(ANA, AS_OF + timedelta(days=14))
     sync(mart.settings, mart.commit(AS_OF), "files")

@@ -85,9 +85,9 @@ def test_offers_end_with_the_day_s_budget_and_service_mail_does_not(rules: Guard
 
 
 def test_a_report_counts_the_reasons() -> None:
-    assert told({"a": STALE, "b": TOO_MANY_PAUSES, "c": STALE}) == (
-        "held 2: data is stale",
-        "held 1: too many customers newly paused",
+    assert told("recovery_event", {"a": STALE, "b": TOO_MANY_PAUSES, "c": STALE}) == (
+        "held 2 recovery_event: data is stale",
+        "held 1 recovery_event: too many customers newly paused",
     )
 
 
@@ -107,7 +107,7 @@ def test_a_held_mass_leaves_on_release(
     for person in others:
         mart.pause(person, now + timedelta(days=14))
     held = sync(mart.settings, mart.commit(now), "klaviyo")
-    assert held.notes == ("held 3: too many customers newly paused",)
+    assert held.notes == ("held 3 profile_properties: too many customers newly paused",)
     assert witness.writes() == []
     released = sync(mart.settings, mart.commit(now), "klaviyo", release_holds=True)
     assert released.total.done == 3
@@ -129,7 +129,10 @@ def test_the_kill_switch_stops_every_destination(
     current = mart.commit(brand.now())
     for destination in ("klaviyo", "files"):
         report = sync(mart.settings, current, destination, release_holds=True)
-        assert report.notes == ("held 1: kill switch is on", "held 1: kill switch is on")
+        assert report.notes == (
+            "held 1 profile_properties: kill switch is on",
+            "held 1 recovery_event: kill switch is on",
+        )
     assert witness.writes() == []
     assert list(mart.settings.sent_dir.rglob("*.jsonl")) == []
     off = on.replace("version: 2", "version: 3").replace("is_on: true", "is_on: false")

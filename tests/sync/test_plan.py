@@ -27,7 +27,10 @@ def plan(
     now: datetime = NOW,
 ) -> Plan:
     vendor_ids = {r.subject_id: f"P{r.subject_id}" for r in rows}
-    return plan_states("klaviyo", current, rows, acknowledged or {}, latest or {}, vendor_ids, now)
+    known = acknowledged or {}
+    return plan_states(
+        "klaviyo", current, rows, acknowledged=known, latest=latest or {}, vendor_ids=vendor_ids, now=now
+    )
 
 
 json_values = st.recursive(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Sandbox
 
+from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import warehouse

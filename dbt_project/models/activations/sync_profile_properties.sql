@@ -24,7 +24,7 @@ paused as (
     select
         customer_id,
         {% for scope in scopes -%}
-        max(case when valid_to is null and scope = '{{ scope }}' then 1 else 0 end) = 1 as roomtone_pause_{{ scope }},
+            max(case when valid_to is null and scope = '{{ scope }}' then 1 else 0 end) = 1 as roomtone_pause_{{ scope }},
         {% endfor -%}
         max(case when valid_to is null then 1 else 0 end) = 1 as is_paused,
         max(case when valid_to is null and override_ids <> '' then 1 else 0 end) = 1 as is_paused_by_person,
@@ -47,7 +47,7 @@ final as (
         customers.email,
         customers.phone,
         {% for scope in scopes -%}
-        paused.roomtone_pause_{{ scope }},
+            paused.roomtone_pause_{{ scope }},
         {% endfor -%}
         case when paused.is_paused then coalesce(states.tier, 0) else 0 end as roomtone_tier,
         case

@@ -53,40 +53,43 @@ causes_0 as (
 
 {%- for round in range(1, rounds + 1) %}
 
-held_{{ round }} as (
-    select
-        policies.policy_id,
-        policies.policy_version,
-        causes.subject_kind,
-        causes.subject_id,
-        max(causes.ends_at) as held_until
-    from causes_{{ round - 1 }} as causes
-    inner join policies
-        on causes.policy_id = policies.policy_id
-        and causes.policy_version <> policies.policy_version
-        and causes.started_at < policies.applies_from
-        and causes.ends_at > policies.applies_from
-    group by policies.policy_id, policies.policy_version, causes.subject_kind, causes.subject_id
-),
+    held_{{ round }} as (
+        select
+            policies.policy_id,
+            policies.policy_version,
+            causes.subject_kind,
+            causes.subject_id,
+            max(causes.ends_at) as held_until
+        from causes_{{ round - 1 }} as causes
+        inner join policies
+            on causes.policy_id = policies.policy_id
+            and causes.policy_version <> policies.policy_version
+            and causes.started_at < policies.applies_from
+            and causes.ends_at > policies.applies_from
+        group by policies.policy_id, policies.policy_version, causes.subject_kind, causes.subject_id
+    ),
 
-causes_{{ round }} as (
-    select
-        islands.policy_id,
-        islands.policy_version,
-        islands.subject_kind,
-        islands.subject_id,
-        islands.island,
-        min(case when islands.can_begin and (held.held_until is null or islands.evidence_at >= held.held_until) then islands.evidence_at end)
-            as started_at,
-        max(islands.ends_at) as ends_at
-    from islands
-    left join held_{{ round }} as held
-        on islands.policy_id = held.policy_id
-        and islands.policy_version = held.policy_version
-        and islands.subject_kind = held.subject_kind
-        and islands.subject_id = held.subject_id
-    group by islands.policy_id, islands.policy_version, islands.subject_kind, islands.subject_id, islands.island
-),
+    causes_{{ round }} as (
+        select
+            islands.policy_id,
+            islands.policy_version,
+            islands.subject_kind,
+            islands.subject_id,
+            islands.island,
+            min(
+                case
+                    when islands.can_begin and (held.held_until is null or islands.evidence_at >= held.held_until) then islands.evidence_at
+                end
+            ) as started_at,
+            max(islands.ends_at) as ends_at
+        from islands
+        left join held_{{ round }} as held
+            on islands.policy_id = held.policy_id
+            and islands.policy_version = held.policy_version
+            and islands.subject_kind = held.subject_kind
+            and islands.subject_id = held.subject_id
+        group by islands.policy_id, islands.policy_version, islands.subject_kind, islands.subject_id, islands.island
+    ),
 
 {%- endfor %}
 

@@ -6,11 +6,26 @@ customers as (
 
 -- Tickets, orders and events may name somebody whose own record has not arrived; nobody is dropped for that.
 mentioned as (
-    select customer_id, source, min(created_at) as created_at from {{ ref('stg_ticket_versions') }} group by customer_id, source
+    select
+        customer_id,
+        source,
+        min(created_at) as created_at
+    from {{ ref('stg_ticket_versions') }}
+    group by customer_id, source
     union all
-    select customer_id, source, min(placed_at) as created_at from {{ ref('stg_order_versions') }} group by customer_id, source
+    select
+        customer_id,
+        source,
+        min(placed_at) as created_at
+    from {{ ref('stg_order_versions') }}
+    group by customer_id, source
     union all
-    select customer_id, source, min(occurred_at) as created_at from {{ ref('stg_marketing_events') }} group by customer_id, source
+    select
+        customer_id,
+        source,
+        min(occurred_at) as created_at
+    from {{ ref('stg_marketing_events') }}
+    group by customer_id, source
 ),
 
 unrecorded as (

@@ -15,7 +15,10 @@ fact_periods as (
 ),
 
 contacts as (
-    select customer_id, created_at from {{ ref('int_messages_scored') }}
+    select
+        customer_id,
+        created_at
+    from {{ ref('int_messages_scored') }}
     where is_contact_start
 ),
 

@@ -72,7 +72,7 @@ resolved as (
     inner join closings
         on evidence.subject_id = closings.ticket_id
         and closings.closing = 'stopped'
-        and (closings.next_live_at is null or closings.next_live_at > evidence.evidence_at)
+        and (closings.next_live_at is null or evidence.evidence_at < closings.next_live_at)
         and (closings.next_live_at is null or closings.next_live_at >= {{ ts_add('closings.closed_at', 'policies.cool_off_hours') }})
     where evidence.subject_kind = 'ticket'
     group by evidence.policy_id, evidence.policy_version, evidence.subject_id, evidence.message_id
@@ -89,7 +89,7 @@ deleted as (
     inner join closings
         on evidence.subject_id = closings.ticket_id
         and closings.closing = 'deleted'
-        and (closings.next_live_at is null or closings.next_live_at > evidence.evidence_at)
+        and (closings.next_live_at is null or evidence.evidence_at < closings.next_live_at)
     where evidence.subject_kind = 'ticket'
     group by evidence.policy_id, evidence.policy_version, evidence.subject_id, evidence.message_id
 ),

@@ -37,18 +37,33 @@ owned_shipments as (
 
 -- Each version of a shipment tells one scan; together they are its journey.
 movements as (
-    select shipment_id, shipped_at as moved_at from shipments where is_latest and shipped_at is not null
+    select
+        shipment_id,
+        shipped_at as moved_at
+    from shipments
+    where is_latest and shipped_at is not null
     union
-    select shipment_id, last_scan_at as moved_at from shipments where last_scan_at is not null
+    select
+        shipment_id,
+        last_scan_at as moved_at
+    from shipments
+    where last_scan_at is not null
     union
-    select shipment_id, delivered_at as moved_at from shipments where is_latest and delivered_at is not null
+    select
+        shipment_id,
+        delivered_at as moved_at
+    from shipments
+    where is_latest and delivered_at is not null
 ),
 
 journey as (
     select
         movements.shipment_id,
         movements.moved_at,
-        lead(movements.moved_at) over (partition by movements.shipment_id order by movements.moved_at) as next_moved_at
+        lead(movements.moved_at) over (
+            partition by movements.shipment_id
+            order by movements.moved_at
+        ) as next_moved_at
     from movements
     inner join current_pass on movements.moved_at <= current_pass.as_of
 ),

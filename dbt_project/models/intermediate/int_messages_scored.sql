@@ -29,7 +29,9 @@ model_in_force as (
     from (
         select
             model_version,
-            row_number() over (order by max(scored_at) desc, model_version desc) as recency
+            row_number() over (
+                order by max(scored_at) desc, model_version desc
+            ) as recency
         from scores
         group by model_version
     ) as models

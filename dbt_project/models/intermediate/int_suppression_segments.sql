@@ -26,13 +26,29 @@ scoped_causes as (
 ),
 
 instants as (
-    select customer_id, scope, started_at as instant from scoped_causes
+    select
+        customer_id,
+        scope,
+        started_at as instant
+    from scoped_causes
     union
-    select customer_id, scope, ends_at as instant from scoped_causes
+    select
+        customer_id,
+        scope,
+        ends_at as instant
+    from scoped_causes
     union
-    select customer_id, scope, starts_at as instant from overrides
+    select
+        customer_id,
+        scope,
+        starts_at as instant
+    from overrides
     union
-    select customer_id, scope, ends_at as instant from overrides
+    select
+        customer_id,
+        scope,
+        ends_at as instant
+    from overrides
 ),
 
 cut as (
@@ -40,7 +56,10 @@ cut as (
         customer_id,
         scope,
         instant as segment_from,
-        lead(instant) over (partition by customer_id, scope order by instant) as segment_to
+        lead(instant) over (
+            partition by customer_id, scope
+            order by instant
+        ) as segment_to
     from instants
 ),
 
@@ -58,8 +77,8 @@ caused as (
     inner join scoped_causes
         on segments.customer_id = scoped_causes.customer_id
         and segments.scope = scoped_causes.scope
-        and scoped_causes.started_at <= segments.segment_from
-        and scoped_causes.ends_at > segments.segment_from
+        and segments.segment_from >= scoped_causes.started_at
+        and segments.segment_from < scoped_causes.ends_at
 ),
 
 -- Where people disagree the later decision counts; at the same instant the quiet one.
@@ -77,8 +96,8 @@ decided as (
     inner join overrides
         on segments.customer_id = overrides.customer_id
         and segments.scope = overrides.scope
-        and overrides.starts_at <= segments.segment_from
-        and overrides.ends_at > segments.segment_from
+        and segments.segment_from >= overrides.starts_at
+        and segments.segment_from < overrides.ends_at
 ),
 
 judged as (

@@ -42,7 +42,10 @@ compared_statuses as (
         valid_from,
         is_live,
         status,
-        lag(is_live) over (partition by ticket_id order by valid_from) as was_live
+        lag(is_live) over (
+            partition by ticket_id
+            order by valid_from
+        ) as was_live
     from statuses
 ),
 
@@ -60,7 +63,10 @@ compared_assignees as (
     select
         ticket_id,
         assignee_id,
-        lag(assignee_id) over (partition by ticket_id order by version_at) as previous_assignee_id
+        lag(assignee_id) over (
+            partition by ticket_id
+            order by version_at
+        ) as previous_assignee_id
     from versions
     where assignee_id is not null
 ),
@@ -110,7 +116,10 @@ customer_turns as (
         scores.sentiment,
         case scores.urgency when 'high' then 2 when 'normal' then 1 when 'low' then 0 end as urgency_rank,
         max(turns.turn) over (partition by turns.ticket_id) as last_turn,
-        row_number() over (partition by turns.ticket_id order by turns.created_at desc, turns.message_id desc) as recency
+        row_number() over (
+            partition by turns.ticket_id
+            order by turns.created_at desc, turns.message_id desc
+        ) as recency
     from turns
     left join scores on turns.message_id = scores.message_id
     where turns.author = 'customer'

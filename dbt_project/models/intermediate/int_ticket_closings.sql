@@ -26,31 +26,31 @@ followed_0 as (
 {%- for step in range(1, merge_depth + 1) %}
 
 -- From the merge on, the other ticket's history counts.
-followed_{{ step }} as (
-    select
-        followed.ticket_id,
-        greatest(followed.valid_from, other.valid_from) as valid_from,
-        least(followed.valid_to, other.valid_to) as valid_to,
-        other.status,
-        other.is_live,
-        nullif(other.merged_into, followed.ticket_id) as merged_into
-    from followed_{{ step - 1 }} as followed
-    inner join statuses as other
-        on followed.merged_into = other.ticket_id
-        and followed.valid_from < other.valid_to
-        and followed.valid_to > other.valid_from
-    union all
-    select
-        followed.ticket_id,
-        followed.valid_from,
-        followed.valid_to,
-        followed.status,
-        followed.is_live,
-        null as merged_into
-    from followed_{{ step - 1 }} as followed
-    left join known_tickets on followed.merged_into = known_tickets.ticket_id
-    where known_tickets.ticket_id is null
-),
+    followed_{{ step }} as (
+        select
+            followed.ticket_id,
+            greatest(followed.valid_from, other.valid_from) as valid_from,
+            least(followed.valid_to, other.valid_to) as valid_to,
+            other.status,
+            other.is_live,
+            nullif(other.merged_into, followed.ticket_id) as merged_into
+        from followed_{{ step - 1 }} as followed
+        inner join statuses as other
+            on followed.merged_into = other.ticket_id
+            and followed.valid_from < other.valid_to
+            and followed.valid_to > other.valid_from
+        union all
+        select
+            followed.ticket_id,
+            followed.valid_from,
+            followed.valid_to,
+            followed.status,
+            followed.is_live,
+            null as merged_into
+        from followed_{{ step - 1 }} as followed
+        left join known_tickets on followed.merged_into = known_tickets.ticket_id
+        where known_tickets.ticket_id is null
+    ),
 
 {%- endfor %}
 
@@ -61,8 +61,14 @@ compared as (
         valid_to,
         status,
         is_live,
-        lag(valid_to) over (partition by ticket_id order by valid_from, valid_to) as previous_valid_to,
-        lag(is_live) over (partition by ticket_id order by valid_from, valid_to) as was_live
+        lag(valid_to) over (
+            partition by ticket_id
+            order by valid_from, valid_to
+        ) as previous_valid_to,
+        lag(is_live) over (
+            partition by ticket_id
+            order by valid_from, valid_to
+        ) as was_live
     from followed_{{ merge_depth }}
 ),
 
@@ -96,7 +102,10 @@ stops as (
         ticket_id,
         'stopped' as closing,
         live_to as closed_at,
-        lead(live_from) over (partition by ticket_id order by live_from) as next_live_at
+        lead(live_from) over (
+            partition by ticket_id
+            order by live_from
+        ) as next_live_at
     from live_stretches
 ),
 
@@ -115,10 +124,20 @@ deletions as (
 ),
 
 closings as (
-    select ticket_id, closing, closed_at, next_live_at from stops
+    select
+        ticket_id,
+        closing,
+        closed_at,
+        next_live_at
+    from stops
     where closed_at < {{ for_ever }}
     union all
-    select ticket_id, closing, closed_at, next_live_at from deletions
+    select
+        ticket_id,
+        closing,
+        closed_at,
+        next_live_at
+    from deletions
 )
 
 select * from closings

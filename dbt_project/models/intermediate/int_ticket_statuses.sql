@@ -45,7 +45,10 @@ intervals as (
     select
         ticket_id,
         valid_from,
-        lead(valid_from) over (partition by ticket_id order by valid_from) as valid_to,
+        lead(valid_from) over (
+            partition by ticket_id
+            order by valid_from
+        ) as valid_to,
         status,
         merged_into,
         status in ('new', 'open', 'pending', 'hold') as is_live

@@ -35,8 +35,8 @@ paused_offers as (
     from candidates
     inner join suppressions
         on candidates.customer_id = suppressions.customer_id
-        and suppressions.valid_from <= candidates.due_at
-        and suppressions.planned_end_at > candidates.due_at
+        and candidates.due_at >= suppressions.valid_from
+        and candidates.due_at < suppressions.planned_end_at
     where candidates.message_class = 'marketing'
 ),
 
@@ -76,7 +76,10 @@ eligible as (
         is_sent,
         max_per_customer,
         cooldown_days,
-        lag(due_at) over (partition by allowance_key order by due_at, trigger_id) as previous_due_at,
+        lag(due_at) over (
+            partition by allowance_key
+            order by due_at, trigger_id
+        ) as previous_due_at,
         max(cooldown_days) over (partition by allowance_key) as longest_cooldown_days
     from gated
     where is_sent or (cancel_reason is null and block_reason is null)
@@ -96,7 +99,10 @@ runs as (
 placed as (
     select
         runs.*,
-        row_number() over (partition by allowance_key, run_number order by due_at, trigger_id) as place
+        row_number() over (
+            partition by allowance_key, run_number
+            order by due_at, trigger_id
+        ) as place
     from runs
 ),
 
@@ -113,52 +119,55 @@ taken_0 as (
 
 {%- for round in range(1, rounds + 1) %}
 
-fitting_{{ round }} as (
-    select
-        placed.allowance_key,
-        placed.run_number,
-        placed.place
-    from placed
-    left join taken_{{ round - 1 }} as taken
-        on placed.allowance_key = taken.allowance_key
-        and taken.due_at > {{ ts_add('placed.due_at', '-placed.cooldown_days', 'days') }}
-        and taken.due_at < {{ ts_add('placed.due_at', 'placed.cooldown_days', 'days') }}
-    left join (
-        select allowance_key, run_number, max(place) as place
-        from taken_{{ round - 1 }}
+    fitting_{{ round }} as (
+        select
+            placed.allowance_key,
+            placed.run_number,
+            placed.place
+        from placed
+        left join taken_{{ round - 1 }} as taken
+            on placed.allowance_key = taken.allowance_key
+            and taken.due_at > {{ ts_add('placed.due_at', '-placed.cooldown_days', 'days') }}
+            and taken.due_at < {{ ts_add('placed.due_at', 'placed.cooldown_days', 'days') }}
+        left join (
+            select
+                allowance_key,
+                run_number,
+                max(place) as place
+            from taken_{{ round - 1 }}
+            group by allowance_key, run_number
+        ) as latest
+            on placed.allowance_key = latest.allowance_key
+            and placed.run_number = latest.run_number
+        where not placed.is_sent and placed.place > coalesce(latest.place, 0)
+        group by placed.allowance_key, placed.run_number, placed.place, placed.max_per_customer
+        having count(taken.trigger_id) < coalesce(placed.max_per_customer, 1)
+    ),
+
+    next_{{ round }} as (
+        select
+            allowance_key,
+            run_number,
+            min(place) as place
+        from fitting_{{ round }}
         group by allowance_key, run_number
-    ) as latest
-        on placed.allowance_key = latest.allowance_key
-        and placed.run_number = latest.run_number
-    where not placed.is_sent and placed.place > coalesce(latest.place, 0)
-    group by placed.allowance_key, placed.run_number, placed.place, placed.max_per_customer
-    having count(taken.trigger_id) < coalesce(placed.max_per_customer, 1)
-),
+    ),
 
-next_{{ round }} as (
-    select
-        allowance_key,
-        run_number,
-        min(place) as place
-    from fitting_{{ round }}
-    group by allowance_key, run_number
-),
-
-taken_{{ round }} as (
-    select * from taken_{{ round - 1 }}
-    union all
-    select
-        placed.trigger_id,
-        placed.allowance_key,
-        placed.run_number,
-        placed.due_at,
-        placed.place
-    from placed
-    inner join next_{{ round }} as next_place
-        on placed.allowance_key = next_place.allowance_key
-        and placed.run_number = next_place.run_number
-        and placed.place = next_place.place
-),
+    taken_{{ round }} as (
+        select * from taken_{{ round - 1 }}
+        union all
+        select
+            placed.trigger_id,
+            placed.allowance_key,
+            placed.run_number,
+            placed.due_at,
+            placed.place
+        from placed
+        inner join next_{{ round }} as next_place
+            on placed.allowance_key = next_place.allowance_key
+            and placed.run_number = next_place.run_number
+            and placed.place = next_place.place
+    ),
 
 {%- endfor %}
 

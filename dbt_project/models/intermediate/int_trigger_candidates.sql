@@ -6,7 +6,10 @@ causes as (
 ),
 
 resolutions as (
-    select cause_id, resolved_at from {{ ref('int_causes') }}
+    select
+        cause_id,
+        resolved_at
+    from {{ ref('int_causes') }}
 ),
 
 policies as (
@@ -60,7 +63,10 @@ stalled as (
             cause_id,
             tier,
             started_at,
-            row_number() over (partition by shipment_id order by started_at, cause_id) as stall_rank
+            row_number() over (
+                partition by shipment_id
+                order by started_at, cause_id
+            ) as stall_rank
         from causes
         where start_condition = 'shipment_stalled'
     ) as stalls
@@ -88,17 +94,20 @@ last_causes as (
         causes.customer_id,
         causes.cause_id,
         causes.planned_end_at as freed_at,
-        lag(causes.planned_end_at) over (partition by causes.customer_id order by causes.planned_end_at) as previous_freed_at
+        lag(causes.planned_end_at) over (
+            partition by causes.customer_id
+            order by causes.planned_end_at
+        ) as previous_freed_at
     from causes
     left join causes as others
         on causes.customer_id = others.customer_id
         and causes.cause_id <> others.cause_id
-        and others.started_at <= causes.planned_end_at
+        and causes.planned_end_at >= others.started_at
         and (
-            others.planned_end_at > causes.planned_end_at
+            causes.planned_end_at < others.planned_end_at
             or (
-                others.planned_end_at = causes.planned_end_at
-                and (others.tier > causes.tier or (others.tier = causes.tier and others.cause_id < causes.cause_id))
+                causes.planned_end_at = others.planned_end_at
+                and (causes.tier < others.tier or (causes.tier = others.tier and causes.cause_id > others.cause_id))
             )
         )
     where others.cause_id is null
@@ -206,8 +215,8 @@ already_upset as (
         and existing.min_tier <= earlier.tier
         and existing.started_at < earlier.planned_end_at
         and (
-            earlier.started_at < existing.started_at
-            or (earlier.started_at = existing.started_at and earlier.cause_id < existing.cause_id)
+            existing.started_at > earlier.started_at
+            or (existing.started_at = earlier.started_at and existing.cause_id > earlier.cause_id)
         )
     where existing.trigger_event in ('cause_started', 'severe_state', 'ticket_routed')
 ),
@@ -217,8 +226,8 @@ verified_facts as (
     from existing
     inner join causes as facts
         on existing.customer_id = facts.customer_id
-        and facts.started_at < existing.due_at
-        and facts.planned_end_at > existing.started_at
+        and existing.due_at > facts.started_at
+        and existing.started_at < facts.planned_end_at
         and facts.start_condition in ('shipment_stalled', 'shipment_late', 'refund')
 ),
 
@@ -228,8 +237,8 @@ lasting_ticket_causes as (
     inner join causes as lasting
         on existing.customer_id = lasting.customer_id
         and lasting.ticket_id is not null
-        and lasting.started_at <= existing.due_at
-        and lasting.planned_end_at > existing.due_at
+        and existing.due_at >= lasting.started_at
+        and existing.due_at < lasting.planned_end_at
 ),
 
 reopened as (

@@ -29,7 +29,10 @@ latest_scores as (
         model_version,
         p_negative,
         created_at,
-        row_number() over (partition by customer_id order by created_at desc, message_id desc) as recency
+        row_number() over (
+            partition by customer_id
+            order by created_at desc, message_id desc
+        ) as recency
     from scores
 ),
 
@@ -38,7 +41,10 @@ leading_causes as (
         customer_id,
         policy_id,
         policy_version,
-        row_number() over (partition by customer_id order by tier desc, started_at, cause_id) as lead_rank
+        row_number() over (
+            partition by customer_id
+            order by tier desc, started_at, cause_id
+        ) as lead_rank
     from causes
 ),
 

@@ -46,11 +46,20 @@ instants as (
     from customers
     left join first_causes on customers.customer_id = first_causes.customer_id
     union
-    select customer_id, started_at as instant from held
+    select
+        customer_id,
+        started_at as instant
+    from held
     union
-    select customer_id, planned_end_at as instant from held
+    select
+        customer_id,
+        planned_end_at as instant
+    from held
     union
-    select customer_id, recovering_to as instant from recovering
+    select
+        customer_id,
+        recovering_to as instant
+    from recovering
 ),
 
 begun as (
@@ -67,8 +76,8 @@ tiers as (
     from begun
     left join held
         on begun.customer_id = held.customer_id
-        and held.started_at <= begun.instant
-        and held.planned_end_at > begun.instant
+        and begun.instant >= held.started_at
+        and begun.instant < held.planned_end_at
     group by begun.customer_id, begun.instant
 ),
 
@@ -79,8 +88,8 @@ still_recovering as (
     from begun
     inner join recovering
         on begun.customer_id = recovering.customer_id
-        and recovering.recovering_from <= begun.instant
-        and recovering.recovering_to > begun.instant
+        and begun.instant >= recovering.recovering_from
+        and begun.instant < recovering.recovering_to
 ),
 
 states as (
@@ -104,7 +113,10 @@ states as (
 compared as (
     select
         states.*,
-        lag(state) over (partition by customer_id order by instant) as previous_state
+        lag(state) over (
+            partition by customer_id
+            order by instant
+        ) as previous_state
     from states
 ),
 
@@ -114,7 +126,10 @@ final as (
         state,
         tier,
         instant as valid_from,
-        lead(instant) over (partition by customer_id order by instant) as valid_to
+        lead(instant) over (
+            partition by customer_id
+            order by instant
+        ) as valid_to
     from compared
     where previous_state is null or previous_state <> state
 )

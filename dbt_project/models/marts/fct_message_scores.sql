@@ -27,10 +27,10 @@ joined as (
         case
             when scores.intent is null or messages.customer_id is null then 0
             else count(*) over (
-                partition by messages.customer_id, scores.intent, scores.model_version
-                order by messages.created_at
-                range between interval '{{ var("repeat_count_days") }} days' preceding and current row
-            ) - 1
+                    partition by messages.customer_id, scores.intent, scores.model_version
+                    order by messages.created_at
+                    range between interval '{{ var("repeat_count_days") }} days' preceding and current row
+                ) - 1
         end as repeat_count,
         scores.language,
         scores.model_version,

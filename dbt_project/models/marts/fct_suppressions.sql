@@ -56,8 +56,8 @@ causes_within as (
     from begun
     inner join causes
         on begun.customer_id = causes.customer_id
-        and causes.started_at < begun.ends_at
-        and causes.planned_end_at > begun.valid_from
+        and begun.ends_at > causes.started_at
+        and begun.valid_from < causes.planned_end_at
     where {{ list_holds('causes.scopes', 'begun.scope') }}
     group by begun.customer_id, begun.scope, begun.valid_from
 ),
@@ -72,8 +72,8 @@ overrides_within as (
     inner join overrides
         on begun.customer_id = overrides.customer_id
         and begun.scope = overrides.scope
-        and overrides.starts_at < begun.ends_at
-        and overrides.ends_at > begun.valid_from
+        and begun.ends_at > overrides.starts_at
+        and begun.valid_from < overrides.ends_at
     group by begun.customer_id, begun.scope, begun.valid_from
 ),
 

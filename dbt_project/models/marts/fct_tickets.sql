@@ -34,7 +34,9 @@ policy_in_force as (
     from (
         select
             policies.*,
-            row_number() over (order by policies.policy_id, policies.policy_version desc) as policy_rank
+            row_number() over (
+                order by policies.policy_id, policies.policy_version desc
+            ) as policy_rank
         from policies
         cross join current_pass
         where
@@ -137,7 +139,10 @@ fitting_queues as (
         scored.ticket_id,
         queues.queue,
         queues.priority,
-        row_number() over (partition by scored.ticket_id order by queues.position) as queue_rank
+        row_number() over (
+            partition by scored.ticket_id
+            order by queues.position
+        ) as queue_rank
     from scored
     inner join queues
         on scored.policy_id = queues.policy_id

@@ -10,7 +10,7 @@ renamed as (
         policy_version,
         kind,
         message_class,
-        "trigger" as trigger_event,
+        trigger as trigger_event,
         coalesce(min_tier, 0) as min_tier,
         requires_fact,
         wait_hours,

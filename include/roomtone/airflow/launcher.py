@@ -27,8 +27,8 @@ UI_PORT = 8080
 SANDBOX_NAME = "sandbox"
 _SANDBOX_SECONDS = 120.0
 _VENDORS = ("zendesk", "klaviyo", "shop")
-# The custom field in which the sandbox's helpdesk keeps the order of a ticket.
-_VENDOR_OPTIONS: Mapping[str, Mapping[str, str]] = {"zendesk": {"order_field_id": "9001"}}
+# The custom field in which the sandbox's helpdesk keeps the order of a ticket, and the user that its bot writes as.
+_VENDOR_OPTIONS: Mapping[str, Mapping[str, str]] = {"zendesk": {"order_field_id": "9001", "bot_user_ids": "900"}}
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 

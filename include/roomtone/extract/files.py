@@ -67,7 +67,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Files of a folder and its sub-folders, and links to folders, which are not followed: they could lead in circles."""
+    """Files below a folder, and links to folders, which are not followed: they could lead in circles."""
     found: list[Path] = []
     for root, folders, names in os.walk(folder, onerror=_refuse_folder):
         found += [Path(root, name) for name in names]

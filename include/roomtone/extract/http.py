@@ -1,6 +1,7 @@
 """Reading a vendor's HTTP API: which failures are tried again, for how long, and what is never followed."""
 
 import ipaddress
+import itertools
 import json
 import random
 import time
@@ -21,7 +22,8 @@ BUDGET_SECONDS = 120.0
 TRIES = 5
 MAX_PAGE_BYTES = 256 * 1024 * 1024
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_FIRST_WAIT_SECONDS = 0.5
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 30.0
 _chance = random.SystemRandom()
 
 
@@ -110,7 +112,7 @@ class VendorApi:
 
     def _fetch(self, url: httpx.URL, pace: Pace | None) -> dict[str, Any]:
         failures = 0
-        while True:
+        for attempt in itertools.count():
             if pace is not None:
                 self._wait(pace.wait_seconds(time.monotonic()), "its rate limit is reached")
                 pace.count(time.monotonic())
@@ -126,15 +128,17 @@ class VendorApi:
                 wait = _retry_after(headers)
                 self._stop_if_final(status, url.path)
                 if status == httpx.codes.TOO_MANY_REQUESTS:
-                    # Too many requests is the vendor at work: as often as the budget allows.
+                    # The vendor is at work and says when to come back: as often as the budget allows.
                     self._has_answered = True
                     failures -= 1
             failures += 1
             if failures >= TRIES:
                 raise self._given_up(f"{problem}, {TRIES} times")
-            backoff = _FIRST_WAIT_SECONDS * 2 ** max(failures, 0)
-            jitter = _chance.uniform(0.0, 0.25)
-            self._wait(wait + jitter if wait is not None else backoff * (0.5 + 2 * jitter), problem)
+            backoff = min(_FIRST_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
+            # From half to the whole, so that many clients do not come back at once.
+            share = _chance.uniform(0.5, 1.0)
+            self._wait(wait + share / 2 if wait is not None else backoff * share, problem)
+        raise AssertionError("counting never ends")
 
     def _send(self, url: httpx.URL) -> tuple[int, httpx.Headers, bytes]:
         with self._client.stream("GET", url) as response:

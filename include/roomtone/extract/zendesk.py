@@ -17,8 +17,8 @@ _EXPORT_CALLS, _EXPORT_SECONDS = 10, 60.0
 _BEGINNING = 1
 # How far back to read when the vendor has forgotten a cursor.
 _OVERLAP_SECONDS = 15 * 60
-# A rating can be given long after it was offered, and the vendor does not say by which time it lists them: every run reads
-# the last hour again, one run a day the last two weeks.
+# A rating can be given long after it was offered, and the vendor does not say by which time it lists them: every run
+# reads the last hour again, one run a day the last two weeks.
 _RATING_OVERLAP_SECONDS = 3600
 _DEEP_OVERLAP_SECONDS = 14 * 24 * 3600
 _DEEP_EVERY_SECONDS = 24 * 3600

@@ -20,7 +20,7 @@ from roomtone.score.text import clean_body
 
 _RULE_CUT = 0.05
 _COMPOUND = features.SURFACE_NAMES.index("valence_compound")
-HELD_OUT = ("semeval_sentiment", "vader_tweets", "vader_amazon", "goemotions")
+HELD_OUT = ("semeval_sentiment", "vader_tweets", "vader_amazon")
 
 
 def evaluate(model: Model, data_dir: Path) -> dict[str, Any]:
@@ -34,16 +34,17 @@ def evaluate(model: Model, data_dir: Path) -> dict[str, Any]:
     for name, source in _unseen(data_dir).items():
         target, texts = _marked(source)
         chances = probabilities(model, texts)
-        sets[name] = card.report(target, chances) | {"lexicon_rule_macro_f1": card.macro_f1(target, _rule(texts))}
+        sets[name] = _row(target, chances) | card.report(target, chances)
+        sets[name]["lexicon_rule_macro_f1"] = card.macro_f1(target, _rule(texts))
     return {"model_version": model.version, "sets": sets, "cues": _cue_figures(model, data_dir)}
 
 
 def transfer(data_dir: Path, seed: int = 7, sample: int = 4) -> dict[str, Any]:
-    """For each of `HELD_OUT`: the recipe trained without it, judged on it, with both anchors (one row in `sample`
-    of every open set).
+    """For each of `HELD_OUT`: the recipe trained without it, judged on it, beside both anchors.
 
-    Macro-F1, macro recall, AUC of negative and calibration error; `corrected` is the same after label-shift
-    correction by expectation maximisation on the unlabelled texts (Saerens et al. 2002).
+    One row in `sample` of every open set is used. Figures: macro-F1, macro recall, AUC of negative, calibration error.
+    The stack's probabilities assume the inbox prior, which none of these sets has: AUC and macro recall compare more
+    fairly than macro-F1.
     """
     sources = {
         source.name: source if source.name == "project" else source.every(sample)
@@ -58,7 +59,6 @@ def transfer(data_dir: Path, seed: int = 7, sample: int = 4) -> dict[str, Any]:
         results[held] = {
             "n": len(target),
             "stack": _row(target, chances),
-            "stack_corrected": _row(target, corrected(chances, np.array(list(train.PRIOR.values())))),
             "tfidf_lr": _row(target, _tfidf(kept, texts, seed)),
             "lexicon_rule": {"macro_f1": card.macro_f1(target, _rule(texts))},
         }
@@ -69,23 +69,6 @@ def probabilities(model: Model, texts: list[str]) -> Doubles:
     """Sentiment probabilities of raw texts, messages x 3."""
     scored = model.score(pa.table({"id": [str(row) for row in range(len(texts))], "text": texts}))
     return np.column_stack([scored[f"p_{name}"].to_numpy() for name in SENTIMENTS])
-
-
-def corrected(chances: Doubles, prior: Doubles, rounds: int = 100) -> Doubles:
-    """Probabilities moved from the training prior to the class shares that the texts themselves suggest, each kept
-    within 0.05 to 0.85.
-    """
-    shares = prior.copy()
-    moved = chances
-    for _ in range(rounds):
-        moved = chances * (shares / prior)
-        moved = moved / moved.sum(axis=1, keepdims=True)
-        following = np.clip(moved.mean(axis=0), 0.05, 0.85)
-        following = following / following.sum()
-        if np.abs(following - shares).max() < 1e-6:
-            break
-        shares = following
-    return np.asarray(moved)
 
 
 def _unseen(data_dir: Path) -> dict[str, Source]:

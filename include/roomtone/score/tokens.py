@@ -100,6 +100,9 @@ class TypeTable:
     """Distinct tokens seen so far and their attributes. A cache: emptied when it grows beyond `_MOST_TYPES`."""
 
     def __init__(self) -> None:
+        self._empty()
+
+    def _empty(self) -> None:
         self._ids: dict[str, int] = {}
         self._surfaces: list[str] = []
         self._types = _attributes([])
@@ -107,7 +110,7 @@ class TypeTable:
     def encode(self, tokens: list[str]) -> tuple[Integers, Types, list[str]]:
         """Row numbers of `tokens`, the attribute rows, and the surface form of each row."""
         if len(self._ids) > _MOST_TYPES:
-            self.__init__()  # type: ignore[misc]
+            self._empty()
         ids = self._ids
         new = sorted(set(tokens) - ids.keys())
         if new:

@@ -230,6 +230,14 @@ class Fitted:
 
 def fit(sources: list[Source], seed: int, progress: Callable[[str], None] = lambda _: None) -> Fitted:
     """Trains all heads. Rows without a mark for a head are left out of it."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    # One thread: on a busy machine the solvers' threads wait for one another many times longer than they work.
+    with threadpool_limits(limits=1):
+        return _fit(sources, seed, progress)
+
+
+def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> Fitted:
     progress("reading texts")
     pool = corpus(sources, seed)
     masses = {name: mass for name, mass in MASSES.items() if (pool.source == name).any()}
@@ -274,7 +282,8 @@ def _word_heads(pool: Corpus, weight: Doubles, cued: npt.NDArray[np.bool_], seed
     # Plain requests of real shape are weakly neutral. They never reach the trees: those would learn their style.
     target, tone_weight = pool.sentiment.copy(), weight.copy()
     target[quiet] = SENTIMENTS.index("neutral")
-    tone_weight[quiet] = WEAK_NEUTRAL_MASS * weight.sum() / sum(MASSES.values()) / max(int(quiet.sum()), 1)
+    mass = sum(MASSES.get(name, 0.0) for name in sorted(set(pool.source.tolist())))
+    tone_weight[quiet] = WEAK_NEUTRAL_MASS * weight.sum() / mass / max(int(quiet.sum()), 1)
     fits = [_head_scores(pool, known, target, tone_weight, strength=3.0, seed=seed)]
     for column in range(len(CUE_HEADS)):
         marks = pool.cues[:, column]

@@ -94,7 +94,12 @@ def read_desired(connection: duckdb.DuckDBPyConnection, kinds: Iterable[str]) ->
 
 def count_customers(connection: duckdb.DuckDBPyConnection) -> int:
     """How many customers there are, the base of every share that a guardrail bounds."""
-    row = connection.execute("select count(*) from marts.dim_customers").fetchone()
+    try:
+        row = connection.execute("select count(*) from marts.dim_customers").fetchone()
+    except duckdb.Error as error:
+        raise RoomtoneError(
+            "dim_customers", str(error).splitlines()[0], "run `roomtone run`, which builds it"
+        ) from error
     return int(row[0]) if row else 0
 
 

@@ -67,9 +67,9 @@ def holds(
     return held | _offers_over_budget(rules, situation, intents)
 
 
-def told(held: Mapping[str, str]) -> tuple[str, ...]:
+def told(kind: str, held: Mapping[str, str]) -> tuple[str, ...]:
     """One line per reason with its count, for a report."""
-    return tuple(f"held {count}: {reason}" for reason, count in sorted(Counter(held.values()).items()))
+    return tuple(f"held {count} {kind}: {reason}" for reason, count in sorted(Counter(held.values()).items()))
 
 
 def _is_mass(guard: MassChange, count: int, base: int) -> bool:

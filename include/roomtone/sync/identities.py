@@ -44,6 +44,18 @@ class IdentityBook:
         self._keep(fresh, now)
         return found | {customer_id: vendor_id for customer_id, vendor_id in fresh.items() if vendor_id is not None}
 
+    def customers_of(self, vendor_ids: Iterable[str]) -> dict[str, str]:
+        """Every customer who is one of these records, with the record."""
+        table = vendor_identities.c
+        found = {}
+        with self._store.begin() as connection:
+            for part in _parts(sorted(set(vendor_ids))):
+                query = sa.select(table.customer_id, table.vendor_id).where(
+                    table.destination == self._destination, table.vendor_id.in_(part)
+                )
+                found.update({row.customer_id: row.vendor_id for row in connection.execute(query)})
+        return found
+
     def forget(self, vendor_ids: Iterable[str]) -> None:
         """Drops records that the platform no longer has: erased or merged into another."""
         with self._store.begin() as connection:

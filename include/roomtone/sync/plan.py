@@ -70,10 +70,10 @@ def plan_states(
 ) -> Plan:
     """Intents for subjects whose desired state differs from what the destination is known to hold.
 
-    `acknowledged` maps subject to fingerprint, `latest` to its newest intent, `vendor_ids` to the vendor's record. While
-    an intent that was tried is open nobody knows what the destination holds, so that even a return to the acknowledged
-    state is sent. The id of an intent holds the pass: A to B to A are three intents, and planning one pass twice gives
-    the same ids.
+    `acknowledged` maps subject to fingerprint, `latest` to its newest intent, `vendor_ids` to the vendor's record.
+    While an intent that was tried is open nobody knows what the destination holds, so that even a return to the
+    acknowledged state is sent. The id of an intent holds the pass: A to B to A are three intents, and planning one pass
+    twice gives the same ids.
     """
     intents: list[Intent] = []
     withdrawn: list[str] = []
@@ -144,6 +144,27 @@ def with_vanished(rows: Sequence[DesiredRow], acknowledged: Mapping[str, str]) -
     vanished = sorted(subject for subject, known in acknowledged.items() if subject not in present and known != calm)
     added = [DesiredRow(PROFILE_PROPERTIES, customer_id, calm_profile(), customer_id) for customer_id in vanished]
     return [*rows, *added], vanished
+
+
+def louder_ones(rows: Sequence[DesiredRow], vendor_ids: Mapping[str, str]) -> set[str]:
+    """Subjects whose vendor record is also another's: the quietest one speaks for it, these keep still."""
+    quietest: dict[str, DesiredRow] = {}
+    doubled = set()
+    for row in rows:
+        vendor_id = vendor_ids[row.subject_id]
+        other = quietest.get(vendor_id)
+        if other is None:
+            quietest[vendor_id] = row
+            continue
+        louder, quieter = sorted((row, other), key=_quietness)
+        doubled.add(louder.subject_id)
+        quietest[vendor_id] = quieter
+    return doubled
+
+
+def _quietness(row: DesiredRow) -> tuple[int, str, str]:
+    pauses = sum(value is True for value in row.payload.values())
+    return pauses, str(row.payload.get("roomtone_pause_until") or ""), row.subject_id
 
 
 def _was_just_refused(newest: Latest, wanted: str, now: datetime) -> bool:

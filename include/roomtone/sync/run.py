@@ -25,7 +25,7 @@ from roomtone.sync.destinations import destination_class, open_destination
 from roomtone.sync.destinations.base import Answer, Destination
 from roomtone.sync.guardrails import Situation, holds, told
 from roomtone.sync.outbox import Outbox
-from roomtone.sync.plan import Intent, Plan, plan_events, plan_states, with_vanished
+from roomtone.sync.plan import Intent, Plan, louder_ones, plan_events, plan_states, with_vanished
 from roomtone.sync.report import KindCounts, SyncReport
 
 _DAY = timedelta(days=1)
@@ -143,7 +143,7 @@ class _Run:
         latest = self._outbox.latest(kind, (row.subject_id for row in open_rows))
         vendor_ids = self._target.vendor_ids(open_rows, now)
         unknown = {row.subject_id for row in open_rows} - vendor_ids.keys()
-        doubled = set() if kind == RECOVERY_EVENT else _doubled(open_rows, vendor_ids)
+        doubled = self._doubled(kind, rows, open_rows, vendor_ids)
         if unknown:
             self.notes.append(f"skipped {len(unknown)} {kind}: not on the platform")
         if doubled:
@@ -164,6 +164,16 @@ class _Run:
             )
         checkpoints.reached("planned")
         self._write(plan, counts)
+
+    def _doubled(
+        self, kind: str, rows: list[DesiredRow], open_rows: list[DesiredRow], vendor_ids: Mapping[str, str]
+    ) -> set[str]:
+        """Subjects to leave alone because somebody quieter has the same record, also one whose row is unchanged."""
+        if kind == RECOVERY_EVENT or self._target.shares_records:
+            return set()
+        known = self._target.subjects_of(vendor_ids.values()) | dict(vendor_ids)
+        louder = louder_ones([row for row in rows if row.subject_id in known], known)
+        return louder & {row.subject_id for row in open_rows}
 
     def _write(self, plan: Plan, counts: KindCounts) -> None:
         if plan.intents or plan.withdrawn:
@@ -191,7 +201,7 @@ class _Run:
         held = self._held(kind, sendable, acknowledged, vanished, now)
         for reason in set(held.values()):
             self._outbox.mark((i for i, why in held.items() if why == reason), "pending", f"held: {reason}")
-        self.notes.extend(told(held))
+        self.notes.extend(told(kind, held))
         counts.skipped += len(held) + len(expired)
         counts.in_doubt += len(in_doubt)
         urgent_first = sorted(
@@ -233,14 +243,14 @@ class _Run:
         for outcome in outcomes:
             by_answer[outcome.answer].append(outcome.intent_id)
         now = self._now()
-        for intent_id in by_answer[Answer.REJECTED]:
-            self._outbox.mark([intent_id], "rejected", words[intent_id], now)
-        for intent_id in by_answer[Answer.UNKNOWN]:
-            self._outbox.mark([intent_id], "sent", f"in doubt: {words[intent_id]}")
+        refusals = Counter(words[intent_id] for intent_id in by_answer[Answer.REJECTED])
+        for said in refusals:
+            self._outbox.mark((i for i in by_answer[Answer.REJECTED] if words[i] == said), "rejected", said, now)
+        for said in {words[intent_id] for intent_id in by_answer[Answer.UNKNOWN]}:
+            self._outbox.mark((i for i in by_answer[Answer.UNKNOWN] if words[i] == said), "sent", f"in doubt: {said}")
         self._outbox.mark(by_answer[Answer.DEFERRED], "pending", "not now")
         self._outbox.mark(by_answer[Answer.ACCEPTED], "sent", "accepted")
         checkpoints.reached("answer_recorded")
-        refusals = Counter(words[intent_id] for intent_id in by_answer[Answer.REJECTED])
         self.notes.extend(f"rejected {count} {kind}: {said}" for said, count in refusals.most_common(3))
         counts.rejected += len(by_answer[Answer.REJECTED])
         counts.skipped += len(by_answer[Answer.DEFERRED])
@@ -272,29 +282,6 @@ class _Run:
 def _urgency(intent: Intent) -> tuple[bool, int]:
     """Pauses before releases, the highest tier first; events and tickets keep their order."""
     return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0)
-
-
-def _doubled(rows: Sequence[DesiredRow], vendor_ids: Mapping[str, str]) -> set[str]:
-    """Subjects whose vendor record is also another's: the quietest one speaks for it, these keep still."""
-    quietest: dict[str, DesiredRow] = {}
-    doubled = set()
-    for row in rows:
-        vendor_id = vendor_ids.get(row.subject_id)
-        if vendor_id is None:
-            continue
-        other = quietest.get(vendor_id)
-        if other is None:
-            quietest[vendor_id] = row
-            continue
-        louder, quieter = sorted((row, other), key=_quietness)
-        doubled.add(louder.subject_id)
-        quietest[vendor_id] = quieter
-    return doubled
-
-
-def _quietness(row: DesiredRow) -> tuple[int, str, str]:
-    pauses = sum(value is True for value in row.payload.values())
-    return pauses, str(row.payload.get("roomtone_pause_until") or ""), row.subject_id
 
 
 def _clock(settings: Settings, current: Pass, declared: type[Destination]) -> Callable[[], datetime]:

@@ -1,5 +1,6 @@
 """Runs the dbt project over the warehouse, in this process, for one pass."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,14 @@ PUBLIC_SCHEMAS = ("marts", "activations")
 
 _THREADS = 2
 
+# Each pass rebuilds the tables and tests the public ones; the views, and the tests of the working tables, change only
+# with the project.
+_EACH_PASS = ("--exclude", "config.materialized:view", "resource_type:test,path:models/intermediate")
+
 
 @dataclass(frozen=True)
 class TransformReport:
-    """What one transform did: how many dbt nodes (models and tests) ran, in how many seconds, and the rows of each public table."""
+    """What one transform did: `nodes` counts dbt models and tests that ran, `rows` is by public table."""
 
     pass_sequence: int
     nodes: int
@@ -32,16 +37,18 @@ class TransformReport:
 def transform(settings: Settings, current: Pass) -> TransformReport:
     """Compute every mart and activation table for `current.as_of`; the same pass again gives the same tables.
 
-    Raises RoomtoneError naming the dbt node that failed. The tables are then those of the nodes that succeeded, so `sync` must
-    not act on them: it acts only on a pass that `validate` has passed.
+    Raises RoomtoneError naming the dbt node that failed. The tables are then those of the nodes that succeeded, so
+    `sync` must not act on them: it acts only on a pass that `validate` has passed.
     """
     begun = time.monotonic()
+    project = _project_hash(settings)
     store = OperationalStore(settings)
     try:
-        _bring_in(settings, store, current)
+        has_views = _bring_in(settings, store, current, project)
         with warehouse.held(settings) as path:
-            nodes = run_dbt(settings, path, ["build", "--exclude-resource-type", "unit_test"])
-        rows = _count_rows(settings, current)
+            selection = _EACH_PASS if has_views else ()
+            nodes = run_dbt(settings, path, ["build", "--exclude-resource-type", "unit_test", *selection])
+        rows = _finish(settings, current, project)
         store.mark_pass(current, "transformed")
     finally:
         store.close()
@@ -63,8 +70,8 @@ def run_dbt(settings: Settings, path: Path, arguments: Sequence[str]) -> int:
         *("--profiles-dir", str(folder)),
         *("--target-path", str(folder / "target")),
         *("--log-path", str(settings.logs_dir / "dbt")),
-        *("--log-level-file", "info", "--quiet", "--no-print", "--no-use-colors", "--no-version-check"),
-        "--no-send-anonymous-usage-stats",
+        *("--log-level", "none", "--log-level-file", "info", "--no-print", "--no-use-colors"),
+        *("--no-version-check", "--no-send-anonymous-usage-stats", "--no-write-json"),
     ]
     with _closed_afterwards():
         answer = dbtRunner().invoke(command)
@@ -85,13 +92,34 @@ def run_dbt(settings: Settings, path: Path, arguments: Sequence[str]) -> int:
     return len(results)
 
 
-def _bring_in(settings: Settings, store: OperationalStore, current: Pass) -> None:
-    """The copies of the operational store into the `raw` schema; what has landed is there since it was scored."""
+def _bring_in(settings: Settings, store: OperationalStore, current: Pass, project: str) -> bool:
+    """Copy the operational store into the `raw` schema; what has landed is there since it was scored.
+
+    Returns whether the warehouse already holds the views of this very project.
+    """
     from roomtone.transform.mirror import mirror
 
     with warehouse.connect(settings) as connection:
         loading.ensure_raw_tables(connection)
         mirror(settings, connection, store, current)
+        connection.execute("create table if not exists raw.built_projects (project_hash varchar)")
+        built = connection.execute("select 1 from raw.built_projects where project_hash = ?", [project]).fetchone()
+        if built is None:
+            # From here on the views may be half of one project and half of another.
+            connection.execute("delete from raw.built_projects")
+    return built is not None
+
+
+def _project_hash(settings: Settings) -> str:
+    """Hash of every file of the dbt project, and of where each is."""
+    if not (settings.dbt_dir / "dbt_project.yml").is_file():
+        raise RoomtoneError(
+            "dbt project", f"{settings.dbt_dir} holds no dbt_project.yml", "run roomtone from its checkout"
+        )
+    digest = hashlib.sha256()
+    for file in sorted(path for path in settings.dbt_dir.rglob("*") if path.suffix in {".sql", ".yml"}):
+        digest.update(f"{file.relative_to(settings.dbt_dir)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _working_folder(settings: Settings, path: Path) -> Path:
@@ -112,14 +140,16 @@ def _working_folder(settings: Settings, path: Path) -> Path:
             file.write_text(text)
     except OSError as error:
         raise RoomtoneError(
-            "ROOMTONE_HOME", f"{folder} cannot be written ({error.strerror})", "free the disk or choose a folder you may write to"
+            "ROOMTONE_HOME",
+            f"{folder} cannot be written ({error.strerror})",
+            "free the disk or choose a folder you may write to",
         ) from error
     return folder
 
 
 @contextmanager
 def _closed_afterwards() -> Iterator[None]:
-    """dbt-duckdb keeps its database open for the next command of the process; the next opener must find the file free."""
+    """dbt-duckdb keeps its database open for the process's next command; the next opener must find the file free."""
     try:
         yield
     finally:
@@ -127,25 +157,32 @@ def _closed_afterwards() -> Iterator[None]:
         from dbt.adapters.factory import reset_adapters
 
         reset_adapters()
-        environment: Any = DuckDBConnectionManager._ENV
+        environment: Any = DuckDBConnectionManager._ENV  # noqa: SLF001 -- the only handle on what it keeps open
         if environment is not None:
             environment.close()
         DuckDBConnectionManager.close_all_connections()
 
 
-def _count_rows(settings: Settings, current: Pass) -> dict[str, int]:
+def _finish(settings: Settings, current: Pass, project: str) -> dict[str, int]:
+    """Remember that the whole project is built, and count the rows of the public tables."""
     with warehouse.connect(settings) as connection:
         sequence = connection.execute("select pass_sequence from raw.current_pass").fetchone()
         if sequence is None or int(sequence[0]) != current.sequence:
             raise RoomtoneError(
-                f"pass {current.sequence}", "another pass was transformed at the same time", "let one run end before the next begins"
+                f"pass {current.sequence}",
+                "another pass was transformed at the same time",
+                "let one run end before the next begins",
             )
+        connection.execute("delete from raw.built_projects")
+        connection.execute("insert into raw.built_projects values (?)", [project])
         names = connection.execute(
             "select schema_name, table_name from duckdb_tables() where list_contains(?, schema_name) order by all",
             [list(PUBLIC_SCHEMAS)],
         ).fetchall()
-        # Schema and table names come from the catalogue of our own project.
-        counted = {name: connection.execute(f'select count(*) from "{schema}"."{name}"').fetchone() for schema, name in names}
+        counted = {}
+        for schema, name in names:
+            query = f'select count(*) from "{schema}"."{name}"'  # noqa: S608 -- names of our own catalogue
+            counted[name] = connection.execute(query).fetchone()
     return {name: int(row[0]) if row else 0 for name, row in counted.items()}
 
 

@@ -34,7 +34,8 @@ class Destination(ABC):
 
     `kinds` in the order in which they are sent. `batch_sizes` and `batch_bytes` bound one `send`. `can_create_profiles`
     is False everywhere so far: a person whom the platform does not have is skipped. `reaches_people` is False for a
-    destination that only writes down what would be sent: for it, now is the pass's own instant.
+    destination that only writes down what would be sent: for it, now is the pass's own instant. `shares_records` is
+    True where many subjects go into one record of the destination.
     """
 
     name: ClassVar[str]
@@ -43,6 +44,7 @@ class Destination(ABC):
     batch_bytes: ClassVar[int] = 4_000_000
     can_create_profiles: ClassVar[bool] = False
     reaches_people: ClassVar[bool] = True
+    shares_records: ClassVar[bool] = False
 
     def takes(self, row: DesiredRow) -> bool:
         """Whether a row is meant for this destination at all."""
@@ -51,6 +53,10 @@ class Destination(ABC):
     @abstractmethod
     def vendor_ids(self, rows: Sequence[DesiredRow], now: datetime) -> dict[str, str]:
         """The destination's own record for each subject; a subject that it does not have is left out."""
+
+    def subjects_of(self, vendor_ids: Iterable[str]) -> dict[str, str]:  # noqa: ARG002 - for those that know
+        """Every subject that is known to be one of these records, with its record: two people may share a profile."""
+        return {}
 
     @abstractmethod
     def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:

@@ -22,6 +22,7 @@ class Files(Destination):
     batch_sizes: ClassVar[Mapping[str, int]] = dict.fromkeys(KINDS, 1_000_000)
     batch_bytes: ClassVar[int] = 10**9
     reaches_people: ClassVar[bool] = False
+    shares_records: ClassVar[bool] = True
 
     def __init__(self, settings: Settings, sync_run_id: int) -> None:
         self._folder = settings.sent_dir

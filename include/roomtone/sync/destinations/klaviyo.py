@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
@@ -62,6 +63,9 @@ class Klaviyo(Destination):
         profile_ids = self._identities.resolve(rows, now, self._find_by_email)
         return {row.subject_id: profile_ids[row.customer_id] for row in rows if row.customer_id in profile_ids}
 
+    def subjects_of(self, vendor_ids: Iterable[str]) -> dict[str, str]:
+        return self._identities.customers_of(vendor_ids)
+
     def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
         if kind == RECOVERY_EVENT:
             return self._send_events(batch)
@@ -106,12 +110,18 @@ class Klaviyo(Destination):
         yield from self._pages(self._http.call("GET", "/api/profiles", params=params))
 
     def _pages(self, page: Any) -> Iterator[dict[str, Any]]:
+        followed: set[str] = set()
         while True:
             yield from page["data"]
             # The end of a list is a missing `next` or a null one.
             link = (page.get("links") or {}).get("next")
             if not link:
                 return
+            if link in followed:
+                raise RoomtoneError(
+                    f"{self.name} page link", "leads round in a circle", "try again; then tell the vendor"
+                )
+            followed.add(link)
             page = self._http.follow(link)
 
     def _update(self, intent: Intent, now: datetime) -> Outcome:
