@@ -1,6 +1,7 @@
 """The run's clock: the machine's, or the one that ROOMTONE_CLOCK_URL serves (a sandbox whose days pass in seconds)."""
 
 from datetime import UTC, datetime
+from functools import cache
 
 import httpx
 
@@ -13,12 +14,18 @@ def now(settings: Settings) -> datetime:
     if settings.clock_url is None:
         return datetime.now(UTC)
     try:
-        answer = httpx.get(settings.clock_url, timeout=10.0).raise_for_status().json()
+        answer = _client().get(settings.clock_url).raise_for_status().json()
         return parse_instant(answer["now"])
     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
         raise RoomtoneError(
             "ROOMTONE_CLOCK_URL", f"{settings.clock_url} gave no time ({error})", "start what serves it, or unset it"
         ) from error
+
+
+@cache
+def _client() -> httpx.Client:
+    # Making a client reads the certificate store, which takes longer than asking the time.
+    return httpx.Client(timeout=10.0)
 
 
 def parse_instant(text: str) -> datetime:

@@ -102,7 +102,7 @@ BAD_LINES: dict[str, tuple[bytes, str]] = {
     "a time that is a number": (json.dumps(message(created_at=1_772_359_200)).encode(), "not an RFC 3339 timestamp"),
     "a time before the first year": (
         json.dumps(message(created_at="0001-01-01T00:00:00+14:00")).encode(),
-        "out of range",
+        "outside the calendar",
     ),
     "a lone surrogate": (b'{"id": "m1", "body": "SECRET \\ud83d"}', "messages"),
     "a lone surrogate in an unknown field": (

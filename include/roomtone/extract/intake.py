@@ -95,8 +95,8 @@ class Intake:
                 landed.append(check(stream, self._source, record.payload, self._received_at))
             except RoomtoneError as error:
                 reason = f"{error.thing}: {error.value}; {error.next_step}"
-            except (OverflowError, RecursionError) as error:
-                reason = f"{stream}: a value is out of range ({type(error).__name__})"
+            except RecursionError:
+                reason = f"{stream}: is nested too deeply; send flat records"
             else:
                 continue
             self._refused.append(refused(stream, record.location, reason, _as_text(record.payload)))

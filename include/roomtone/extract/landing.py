@@ -6,10 +6,8 @@ cursors are written a moment before the load's record, which is why cursors with
 """
 
 import errno
-import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from roomtone.errors import RoomtoneError
 from roomtone.extract.received import Cursors
 from roomtone.settings import Settings
 from roomtone.stores import raw
+from roomtone.stores.locks import exclusive
 
 WAIT_SECONDS = 120.0
 _POLL_SECONDS = 0.1
@@ -106,26 +105,8 @@ def working_folder(settings: Settings) -> Path:
 def held(settings: Settings, source: str, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Let one process at a time extract from a source; raises RoomtoneError after `wait_seconds`."""
     lock_path = working_folder(settings) / f"{source}.lock"
-    with _explained(source, lock_path.parent):
-        lock_path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RoomtoneError(
-                        f"source {source}",
-                        f"another run has been reading it for over {wait_seconds:.0f} s",
-                        "wait for it or end it, then run again",
-                    ) from None
-                time.sleep(_POLL_SECONDS)
+    with exclusive(lock_path, f"source {source}", wait_seconds):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _pipeline(name: str, working: Path, raw_dir: Path, dataset: str) -> Any:

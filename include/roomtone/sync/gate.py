@@ -1,9 +1,5 @@
 """What must be true before anything leaves: a validated pass, tables of that very pass, and no other sync at work."""
 
-import errno
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +7,7 @@ import duckdb
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
+from roomtone.stores.locks import exclusive
 from roomtone.stores.operational import OperationalStore, Pass
 
 _WAIT_SECONDS = 60.0
@@ -40,28 +37,5 @@ def require_tables_of(connection: duckdb.DuckDBPyConnection, current: Pass) -> N
 @contextmanager
 def one_at_a_time(settings: Settings, name: str) -> Iterator[None]:
     """Holds the lock `name` of this home; freed by the end of the block or of the process, however it ends."""
-    path = settings.home / f"{name}.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise RoomtoneError(
-            "ROOMTONE_HOME", f"{path} cannot be made ({error.strerror})", "choose a folder you may write to"
-        ) from error
-    deadline = time.monotonic() + _WAIT_SECONDS
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-                    raise
-                if time.monotonic() > deadline:
-                    raise RoomtoneError(
-                        name, f"is at work elsewhere for over {_WAIT_SECONDS:.0f} s", "wait for it, then run again"
-                    ) from None
-                time.sleep(_POLL_SECONDS)
+    with exclusive(settings.home / f"{name}.lock", name, _WAIT_SECONDS):
         yield
-    finally:
-        os.close(descriptor)
