@@ -85,6 +85,8 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
         scored = score_pass(settings, current)
         report.stages["score"] = scored
         report.messages_scored = scored.count_scored
+        if scored.failure:
+            report.failures.append(scored.failure)
     with stage("transform"):
         report.stages["transform"] = transform(settings, current)
     with stage("validate"):

@@ -184,3 +184,17 @@ def test_processes_that_open_a_fresh_store_together_all_succeed(settings: Settin
         for _ in range(4)
     ]
     assert [(process.wait(timeout=60), process.communicate()[1]) for process in together] == [(0, "")] * 4
+
+
+def test_a_migration_cut_off_half_way_leaves_no_half_made_tables(settings: Settings) -> None:
+    program = (
+        "import resource, sys; from roomtone.settings import load_settings;"
+        "from roomtone.stores.operational import OperationalStore;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000));"
+        "OperationalStore(load_settings({'ROOMTONE_HOME': sys.argv[1]}))"
+    )
+    cut = subprocess.run(
+        [sys.executable, "-c", program, str(settings.home)], capture_output=True, text=True, check=False
+    )
+    assert "operational store" in cut.stderr
+    assert OperationalStore(settings).begin_pass(AS_OF).sequence == 1

@@ -26,7 +26,7 @@ def _shown(instant: datetime) -> str:
 def conversations(data_dir: Path) -> pd.DataFrame:
     """Whole conversations, in order, until they hold TURNS customer turns."""
     frame = pd.read_parquet(data_dir / "multidogo" / "multidogo_train_dev.parquet")
-    turns = frame[frame["level"] == "turn"].copy()
+    turns = frame[(frame["level"] == "turn") & frame["turn"].notna()].copy()
     turns["turn"] = turns["turn"].astype(int)
     turns = turns.sort_values(["conversation_id", "turn"], kind="stable").drop_duplicates(["conversation_id", "turn"])
     return turns.head(TURNS)

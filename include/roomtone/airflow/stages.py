@@ -35,7 +35,11 @@ def begin_and_score() -> int:
 
     settings = settings_from_airflow()
     current = pipeline.begin(settings, clock.now(settings))
-    _told(f"score {current.pass_id}", score_pass(settings, current))
+    report = score_pass(settings, current)
+    if report.failure:
+        # Pauses have to end on time without new scores too, so the pass goes on.
+        log.error("score %s: %s", current.pass_id, report.failure)
+    _told(f"score {current.pass_id}", report)
     return current.sequence
 
 

@@ -53,11 +53,20 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
 
 
 def _run(engine: sa.Engine, config: Config, scripts: ScriptDirectory) -> None:
-    with engine.begin() as connection, EnvironmentContext(config, scripts) as environment:
+    """All revisions in one transaction: a full disk or a kill half-way leaves the tables as they were."""
+    with engine.connect() as connection, EnvironmentContext(config, scripts) as environment:
+        if engine.dialect.name == "sqlite":
+            # Left to itself the driver commits before each change of a table.
+            assert connection.connection.driver_connection is not None
+            connection.connection.driver_connection.isolation_level = None
+            connection.exec_driver_sql("begin immediate")
         environment.configure(
             connection=connection,
             fn=lambda revision, _: scripts._upgrade_revs("head", revision),  # noqa: SLF001 - as alembic's own commands do
             render_as_batch=True,
+            transactional_ddl=True,
         )
         with environment.begin_transaction():
             environment.run_migrations()
+        connection.commit()
+        connection.detach()
