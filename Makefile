@@ -23,10 +23,14 @@ demo: .venv/.installed ## run the story of one customer in Airflow against the s
 .PHONY: test
 test: .venv/.installed-dev ## run all tests and show the line coverage
 	@rm -rf .coverage && mkdir -p .coverage
-	@$(RUN)ruff check .
-	@$(RUN)ruff format --check .
+	@echo "[test] lint and types"
+	@$(RUN)ruff check --quiet .
+	@$(RUN)ruff format --check --quiet .
 	@$(RUN)mypy
-	@$(RUN)pytest --cov --cov-report=term
+	@echo "[test] everything but Airflow, on all cores"
+	@$(RUN)pytest -n auto --dist loadfile -m "not airflow" --cov --cov-report= --cov-fail-under=0
+	@echo "[test] the story in Airflow"
+	@$(RUN)pytest -m airflow --cov --cov-append --cov-report=term
 
 .PHONY: up
 up: .venv/.installed ## Airflow with its UI, the DAGs and the sandbox brand, until interrupted

@@ -215,7 +215,7 @@ def test_great_expectations_is_quiet_and_leaves_nothing_behind(
     assert (told.out, told.err) == ("", "")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert {path.name for path in settings.home.iterdir()} <= {
-        *("operational.db", "operational.db-wal", "operational.db-shm"),
+        *("operational.db", "operational.db-wal", "operational.db-shm", "operational.db.lock"),
         *("warehouse.duckdb", "warehouse.duckdb.lock", "warehouse.duckdb.wal"),
     }
 

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from roomtone.airflow import launcher
 from roomtone.airflow.instance import AirflowInstance, start_airflow
 from roomtone.errors import RoomtoneError
-from roomtone.sandbox.player import Brand, Told, instant, play
+from roomtone.sandbox.player import Brand, Entry, Told, instant, play
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import published
 
 SEED = 7
+GROUPS = {1: "Support", 2: "Escalations", 3: "Calm"}
 
 
 def main() -> None:
@@ -68,60 +69,43 @@ def check_imports(airflow: AirflowInstance) -> None:
 
 
 def story(told: Told, brand: Brand) -> str:
-    """The story in lines: the sandbox's time after her message, and what its log says."""
+    """The story in lines, in the order of the sandbox's clock: what its own log says."""
     people = brand.get("/story")["people"]
-    lines = [
-        "",
-        f"The story of {people['maya']['name']} (a simulated brand; told from its own log)",
-        "",
-    ]
+    maya = people["maya"]["name"]
+    told_at: list[tuple[datetime, str]] = [(told.t0, "her gift has had no scan for five days; she writes to support")]
 
-    def line(at: datetime | str, text: str) -> None:
-        moment = instant(at) if isinstance(at, str) else at
-        lines.append(f"  {_after(moment - told.t0):>14}  {text}")
+    def tell(entries: Sequence[Entry], text: str) -> None:
+        told_at.extend((instant(entry["at"]), text) for entry in entries)
 
-    line(told.t0, "her gift has had no tracking scan for five days; she writes to support")
-    if told.routed:
-        changed = told.routed[0]["changed"]
-        line(
-            told.routed[0]["at"],
-            "helpdesk: " + ", ".join(f"{name} -> {_new(value)}" for name, value in changed.items()),
-        )
-    for entry in told.paused[:1]:
-        scopes = [
-            name for name in entry["changed"] if name.startswith("roomtone_pause_") and name != "roomtone_pause_until"
-        ]
-        line(entry["at"], f"marketing platform: {len(scopes)} kinds of promotion paused for her, each with its own end")
-    for event in told.events_of("apology")[:1]:
-        line(event["at"], "marketing platform: one apology is due (service message, no offer in it)")
-    for name in ("maya", "tom", "ana"):
+    for entry in told.routed[:1]:
+        changed = entry["changed"]
+        text = f"helpdesk: priority {changed['priority'][1]}, group {GROUPS.get(changed['group_id'][1])}"
+        told_at.append((instant(entry["at"]), text))
+    for entry in told.pauses:
+        at, kinds = instant(entry["at"]), _listed(sorted(entry["paused"]))
+        why = "because her parcel stands still: " if at < told.t0 else ""
+        told_at.append((at, f"marketing platform: {why}{kinds} paused, with their own end"))
+    tell(told.events_of("apology"), "marketing platform: one apology is due (a service message without an offer)")
+    for name, about in (("maya", ""), ("tom", ", who found a colour too light"), ("ana", ", who asked a question")):
         entry = told.sale[name]
-        about = {"maya": "", "tom": " (a mild word about a colour)", "ana": " (a plain question)"}[name]
-        line(entry["at"], f'"{entry["name"]}" to {people[name]["name"]}{about}: {entry["outcome"].upper()}')
-    for notice in told.shipping_notices[:1]:
-        line(notice["at"], f"shipping notice to {people['maya']['name']}: {notice['outcome'].upper()}")
-    for entry in told.released[-1:]:
-        line(entry["at"], "24 hours after her ticket was solved the pause is lifted")
-    for event in told.events_of("discount_code")[:1]:
-        line(event["at"], "one goodwill offer is due")
-    if "maya" in told.arrivals:
-        entry = told.arrivals["maya"]
-        line(entry["at"], f'"{entry["name"]}" to {people["maya"]["name"]}: {entry["outcome"].upper()}')
-    repeated = len(told.changes_when_repeated)
-    lines.append(f"  {'':>14}  everything run once more: {repeated} changes at the platforms")
+        tell([entry], f'"{entry["name"]}" to {people[name]["name"]}{about}: {entry["outcome"].upper()}')
+    tell(told.shipping_notices, f"shipping notice to {maya}: SENT")
+    tell(told.released, "a day after her ticket was solved: every pause lifted")
+    tell(told.events_of("discount_code"), "marketing platform: one goodwill offer is due")
+    for entry in [told.arrivals[name] for name in ("maya",) if name in told.arrivals]:
+        tell([entry], f'"{entry["name"]}" to {maya}: {entry["outcome"].upper()}')
+    lines = ["", f"The story of {maya} (a simulated brand, told from its own log; her message is at zero)", ""]
+    lines += [f"  {_after(at - told.t0):>14}  {text}" for at, text in sorted(told_at, key=lambda row: row[0])]
+    lines.append(f"  {'':>14}  everything run once more: {len(told.changes_when_repeated)} changes at the platforms")
     without, paused = told.counterfactual["without_pauses"], told.counterfactual["with_pauses"]
-    lines.append("")
+    reached = f"{without['upset_recipients']} upset customers, with it {paused['upset_recipients']}"
+    lines += ["", f"Without roomtone the sale reaches {reached}."]
     lines.append(
-        f"Without roomtone the sale reaches {without['recipients']} people, {without['upset_recipients']} of them "
-        "upset; by the brand's planted"
+        f"By the brand's planted hazards (simulated): {without['expected_unsubscribes']:.2f} against "
+        f"{paused['expected_unsubscribes']:.2f} unsubscribes expected, {without['expected_complaints']:.2f} against "
+        f"{paused['expected_complaints']:.2f} spam complaints."
     )
-    lines.append(
-        f"hazards (simulated) that is {without['expected_unsubscribes']:.2f} unsubscribes and "
-        f"{without['expected_complaints']:.2f} spam complaints expected, against "
-        f"{paused['expected_unsubscribes']:.2f} and {paused['expected_complaints']:.2f} with it."
-    )
-    lines.append("")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", ""])
 
 
 def headline(told: Told, settings: Settings) -> str:
@@ -143,7 +127,6 @@ def headline(told: Told, settings: Settings) -> str:
             "message to effective pause, by poll",
             f"{_after(paused_after)[1:]} (the helpdesk's export hides the first 60 s)",
         ),
-        ("upset customers reached by the sale", str(len(told.counterfactual["upset_and_reached"]))),
         ("calls outside the vendors' contract or touching consent", str(len(told.violations))),
         ("customers, tickets, scored messages", f"{counts['customers']}, {counts['tickets']}, {counts['messages']}"),
         ("causes of a pause, recovery triggers sent", f"{counts['causes']}, {counts['sent']}"),
@@ -153,16 +136,16 @@ def headline(told: Told, settings: Settings) -> str:
     return "Headline figures (simulated)\n" + "".join(f"  {name:<{width}}  {value}\n" for name, value in rows) + "\n"
 
 
-def _new(change: Sequence[object]) -> str:
-    value = change[1]
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _listed(names: Sequence[str]) -> str:
+    words = [name.replace("_", " ") for name in names]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _after(elapsed: timedelta) -> str:
-    seconds = int(elapsed.total_seconds())
-    days, seconds = divmod(seconds, 86_400)
+    sign = "-" if elapsed < timedelta() else "+"
+    days, seconds = divmod(int(abs(elapsed).total_seconds()), 86_400)
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return f"+{days} d {clock}" if days else f"+{clock}"
+    return f"{sign}{days} d {clock}" if days else f"{sign}{clock}"
 
 
 if __name__ == "__main__":

@@ -55,10 +55,15 @@ class Brand:
 
 @dataclass
 class Told:
-    """What the log says of the story. Times are the sandbox's; a list is in the order of the log."""
+    """What the log says of the story. Times are the sandbox's; a list is in the order of the log.
+
+    `pauses` are all changes that paused Maya more than before, each with its scopes under `paused`; `paused` and
+    `released` are those of sales, which the story's campaign is.
+    """
 
     t0: datetime
     ticket_id: int = 0
+    pauses: list[Entry] = field(default_factory=list)
     paused: list[Entry] = field(default_factory=list)
     released: list[Entry] = field(default_factory=list)
     routed: list[Entry] = field(default_factory=list)
@@ -144,6 +149,10 @@ def _collect(told: Told, brand: Brand, people: dict[str, str]) -> None:
 
 
 def _collect_profile(told: Told, entry: Entry) -> None:
+    changed = entry["changed"]
+    added = [scope for scope in PAUSE_PROPERTIES if changed.get(f"roomtone_pause_{scope}", (None, None))[1] is True]
+    if added:
+        told.pauses.append({**entry, "paused": added})
     change = entry["changed"].get("roomtone_pause_sales")
     if change and change[1] is True:
         told.paused.append(entry)
