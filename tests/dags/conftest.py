@@ -15,7 +15,8 @@ import pytest
 from roomtone.settings import PROJECT_ROOT
 
 # Airflow writes its configuration into its home on import: never into the home of whoever runs the tests.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="roomtone-airflow-"))
+_AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="roomtone-airflow-")
+os.environ.setdefault("AIRFLOW_HOME", _AIRFLOW_HOME.name)
 
 
 def _describe(folder: Path, **environ: str) -> dict[str, Any]:

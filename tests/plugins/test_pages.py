@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="roomtone-airflow-"))
+_AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="roomtone-airflow-")
+os.environ.setdefault("AIRFLOW_HOME", _AIRFLOW_HOME.name)
 
 from airflow.api_fastapi.core_api.security import get_user
 

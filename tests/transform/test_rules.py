@@ -283,7 +283,13 @@ def wrote_often(history: History, c: str) -> None:
     # Half an hour after the first, the second message goes on with the same contact.
     history.ticket(f"{c}-t", c, (10, "new"), (250, "solved"))
     for hour in (10, 10.5, 40, 41.5, 60):
-        history.message(f"{c}-t", hour, "positive", 0.5)
+        history.message(f"{c}-t", hour, "negative", 0.5)
+
+
+def thanked_often(history: History, c: str) -> None:
+    history.ticket(f"{c}-t", c, (10, "new"), (250, "solved"))
+    for hour in (10, 20, 40, 50, 60):
+        history.message(f"{c}-t", hour, "positive", 0.9)
 
 
 def stalled(history: History, c: str) -> None:
@@ -376,6 +382,7 @@ SCENARIOS: list[tuple[Happened, list[Cause]]] = [
     (paused_after_a_release, []),
     (threatened, [("threat", 1, 10, 64, "resolved")]),
     (wrote_often, [("repeat", 1, 60, 228, "expired")]),
+    (thanked_often, []),
     (stalled, [("stalled", 1, 140, 212, "resolved"), ("stalled", 1, 320, 560, "expired")]),
     (stalled_and_lost, [("stalled", 1, 140, 380, "expired")]),
     (scanned_in_time, []),

@@ -110,7 +110,11 @@ judged as (
             when threat_cue = 'true' then true
             else cast(threat_cue as {{ type_f64() }}) >= 0.5
         end as has_threat,
-        customer_id is not null and (
+        customer_id is not null
+        -- Whoever says thanks has not had to ask again.
+        and not (coalesce(sentiment, '') = 'positive' and not coalesce(is_abstained, true))
+        and coalesce(intent, '') <> 'thanks'
+        and (
             previous_message_at is null
             or created_at >= {{ ts_add('previous_message_at', var('contact_gap_minutes'), 'minutes') }}
         ) as is_contact_start

@@ -100,7 +100,7 @@ def _start(rule: SuppressionRule) -> str:
             return f"a parcel under way has had no scan for {days}"
         return f"a parcel is {days} past its promised date and not delivered"
     if isinstance(start, RepeatStart):
-        return f"a customer has turned to support {start.count} times within {start.days:g} days"
+        return f"a customer has turned to support {start.count} times within {start.days:g} days, thanks not counted"
     return {
         "threat": "a customer's message on a live ticket holds a threat (a lawyer, a chargeback, the press)",
         "marked_spam": "a customer marks a message as spam",
