@@ -42,7 +42,8 @@ down: ## end what `make up` started, and nothing else
 
 .PHONY: lint
 lint: .venv/.installed-dev ## everything that reads the code without running it
-	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)sqlfluff lint dbt_project/models
+	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy
+	@DBT_SEND_ANONYMOUS_USAGE_STATS=False $(RUN)sqlfluff lint dbt_project/models
 
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again

@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 _AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="roomtone-airflow-")
 os.environ.setdefault("AIRFLOW_HOME", _AIRFLOW_HOME.name)
 
-from airflow.api_fastapi.core_api.security import get_user
+from airflow.api_fastapi.core_api.security import get_user  # noqa: E402 - after its home is set
 
-from roomtone.airflow import pages
+from roomtone.airflow import pages  # noqa: E402 - after its home is set
 
 HOSTILE = "<script>alert(1)</script>"
 MARTS = """

@@ -90,7 +90,7 @@ decided as (
         overrides.action,
         row_number() over (
             partition by segments.customer_id, segments.scope, segments.segment_from
-            order by overrides.starts_at desc, overrides.action, overrides.override_id
+            order by overrides.starts_at desc, overrides.action ASC, overrides.override_id ASC
         ) as decision_rank
     from segments
     inner join overrides
