@@ -48,7 +48,8 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again
 	@$(RUN)roomtone policies docs
-	@$(RUN)roomtone marts docs
+	@$(RUN)python -m roomtone.transform.marts_page
+	@$(RUN)python -m roomtone.validate.page > docs/validation.md
 
 $(UV):
 	@test -n "$(PYTHON)" || { echo "Python: no python3 of 3.11, 3.12 or 3.13 on the PATH; install one or run 'make PYTHON=/path/to/python3.12 ...'"; exit 1; }

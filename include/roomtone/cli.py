@@ -29,9 +29,7 @@ app = typer.Typer(
     add_completion=False,
 )
 policies_app = typer.Typer(help="Check, publish and read the policies.", no_args_is_help=True)
-marts_app = typer.Typer(help="The marts' reference page.", no_args_is_help=True)
 app.add_typer(policies_app, name="policies")
-app.add_typer(marts_app, name="marts")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to compute for, RFC 3339; default: the clock.")]
@@ -253,16 +251,6 @@ def policies_docs() -> None:
     from roomtone.policies.explain import write_docs
 
     for path in write_docs():
-        typer.echo(f"wrote {path}")
-
-
-@marts_app.command("docs", hidden=True)
-def marts_docs() -> None:
-    """Write docs/marts.md and docs/validation.md again."""
-    from roomtone.transform.docs import write_docs
-    from roomtone.validate.docs import write_docs as write_validation
-
-    for path in (*write_docs(), *write_validation()):
         typer.echo(f"wrote {path}")
 
 

@@ -31,9 +31,9 @@ members as (
             partition by identities.customer_id
             order by
                 case when customers.customer_id is null then 2 when identities.source = 'klaviyo' then 0 else 1 end,
-                identities.source_rank ASC,
+                identities.source_rank asc,
                 customers.updated_at desc,
-                identities.source_customer_id ASC
+                identities.source_customer_id asc
         ) as consent_rank,
         row_number() over (
             partition by identities.customer_id

@@ -90,7 +90,7 @@ decided as (
         overrides.action,
         row_number() over (
             partition by segments.customer_id, segments.scope, segments.segment_from
-            order by overrides.starts_at desc, overrides.action ASC, overrides.override_id ASC
+            order by overrides.starts_at desc, overrides.action asc, overrides.override_id asc
         ) as decision_rank
     from segments
     inner join overrides

@@ -43,7 +43,7 @@ leading_causes as (
         policy_version,
         row_number() over (
             partition by customer_id
-            order by tier desc, started_at ASC, cause_id ASC
+            order by tier desc, started_at asc, cause_id asc
         ) as lead_rank
     from causes
 ),

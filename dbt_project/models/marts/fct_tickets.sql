@@ -35,7 +35,7 @@ policy_in_force as (
         select
             policies.*,
             row_number() over (
-                order by policies.policy_id ASC, policies.policy_version desc
+                order by policies.policy_id asc, policies.policy_version desc
             ) as policy_rank
         from policies
         cross join current_pass
