@@ -72,7 +72,7 @@ def test_columns_types_and_ranges(model: Model) -> None:
 
 def test_the_version_names_the_contents(model: Model) -> None:
     kind, form, digest = model.version.split("-")
-    assert (kind, form, len(digest)) == ("mood", "1", 8)
+    assert (kind, form, len(digest)) == ("mood", "2", 8)
 
 
 def test_reasons_point_at_the_words(scored: Scored) -> None:

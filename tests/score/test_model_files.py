@@ -117,11 +117,11 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "missing" in refused(tmp_path / "none")
 
 
-def test_the_folder_holds_text_json_and_tables_only_and_stays_small(shipped: Path) -> None:
+def test_the_folder_holds_text_and_json_only_and_stays_small(shipped: Path) -> None:
     manifest = json.loads((shipped / mood.MANIFEST).read_text())
     held = {path.name for path in shipped.iterdir()}
     assert held == set(manifest["files"]) | {mood.MANIFEST}
-    assert {Path(name).suffix for name in held} <= {".json", ".txt", ".md", ".svg", ".parquet"}
+    assert {Path(name).suffix for name in held} <= {".json", ".txt", ".md", ".svg"}
     assert sum(path.stat().st_size for path in shipped.iterdir()) <= 5_000_000
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((shipped / name).read_bytes()).hexdigest() == digest

@@ -110,9 +110,9 @@ def test_forms_of_a_message_share_its_marks_and_its_fold() -> None:
         assert len(set(pool.sentiment[start : start + 1 + variation.VARIANTS].tolist())) == 1
 
 
-def test_source_weights_set_every_source_to_the_declared_prior() -> None:
+def test_source_weights_set_every_source_to_the_given_shares() -> None:
     pool = train.corpus([data.project_messages()], 5)
-    weight = train.source_weights(pool, {"project": 1.0})
+    weight = train.source_weights(pool, {"project": 1.0}, train.PRIOR)
     shares = [weight[pool.sentiment == number].sum() / weight.sum() for number in range(3)]
     assert shares == pytest.approx(list(train.PRIOR.values()))
 

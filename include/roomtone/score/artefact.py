@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import card, data, model, tokens
+from roomtone.score import card, data, model, service, tokens
 from roomtone.score.features import FEATURE_NAMES
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ def golden_texts() -> list[str]:
     return [line.replace("\\n", "\n") for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def write(fitted: "Fitted", output: Path, seed: int) -> str:
-    """Writes the model beside `output` first and puts it in place only when it loads; returns its version."""
+def write(fitted: "Fitted", output: Path, seed: int, held_out: list[service.Turn]) -> str:
+    """Writes the model beside `output` first and puts it in place only when it loads; returns its version.
+
+    The card tells how the model answers the `held_out` service turns.
+    """
     building = output.with_name(f".{output.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
-        name = _write(fitted, building, seed)
+        name = _write(fitted, building, seed, held_out)
         model.Model.load(building)
         former = output.with_name(f".{output.name}.former")
         shutil.rmtree(former, ignore_errors=True)
@@ -58,14 +61,14 @@ def write(fitted: "Fitted", output: Path, seed: int) -> str:
     return name
 
 
-def _write(fitted: "Fitted", folder: Path, seed: int) -> str:
+def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Turn]) -> str:
     small = fitted.heads.to_json() | {
         "words_bias": np.round(fitted.words.bias, 6).tolist(),
         "intents_bias": np.round(fitted.intents.bias, 6).tolist(),
     }
     contents: dict[str, bytes] = {
-        model.WORDS: fitted.words.to_parquet(),
-        model.INTENT_WORDS: fitted.intents.to_parquet(),
+        model.WORDS: fitted.words.to_text(),
+        model.INTENT_WORDS: fitted.intents.to_text(),
         model.TREES: fitted.trees.encode(),
         model.HEADS: _json(small),
         model.GOLDEN: b"[]",
@@ -100,7 +103,8 @@ def _write(fitted: "Fitted", folder: Path, seed: int) -> str:
     rows = [{"text": text} | answer for text, answer in zip(texts, model.golden_answers(draft, texts), strict=True)]
     contents[model.GOLDEN] = _json(rows)
     figures = card.figures(fitted)
-    contents["MODEL_CARD.md"] = card.text(figures, manifest).encode()
+    calm = service.measure(draft, held_out)
+    contents["MODEL_CARD.md"] = card.text(figures, calm, manifest).encode()
     contents["reliability.svg"] = card.reliability_svg(figures).encode()
     _put(folder, manifest, contents)
     size = sum(len(content) for content in contents.values())

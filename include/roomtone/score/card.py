@@ -87,7 +87,7 @@ def report(target: npt.NDArray[np.int64], chances: Doubles) -> dict[str, float]:
 
 
 def figures(fitted: "Fitted") -> dict[str, Any]:
-    """Out-of-fold figures by source, pooled calibration, cue F1."""
+    """Out-of-fold figures by source, pooled calibration, cue F1, number of weak rows used."""
     pool = fitted.pool
     used = fitted.weight > 0
     by_source = {
@@ -103,11 +103,13 @@ def figures(fitted: "Fitted") -> dict[str, Any]:
         chance = fitted.cue_probability[cued, column]
         best = max((class_f1(target, chance >= cut), cut) for cut in np.arange(0.1, 0.9, 0.05))
         cues[name] = {"n": float(target.sum()), "f1": best[0], "cut": float(best[1])}
-    return {"by_source": by_source, "pooled_error": error, "bins": bins, "cues": cues}
+    names, counts = np.unique(pool.source[fitted.weak_weight > 0].astype(str), return_counts=True)
+    weak = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return {"by_source": by_source, "pooled_error": error, "bins": bins, "cues": cues, "weak": weak}
 
 
-def text(numbers: dict[str, Any], manifest: dict[str, Any]) -> str:
-    """The card as Markdown, from the figures and the manifest."""
+def text(numbers: dict[str, Any], calm: dict[str, float], manifest: dict[str, Any]) -> str:
+    """The card as Markdown, from the figures, those on held-out service turns (`service.measure`), and the manifest."""
     measured = []
     for name, row in numbers["by_source"].items():
         recalls = " / ".join(f"{row[f'recall_{label}']:.2f}" for label in SENTIMENTS)
@@ -125,6 +127,12 @@ def text(numbers: dict[str, Any], manifest: dict[str, Any]) -> str:
         gate=_GATE,
         measured="\n".join(measured),
         pooled=numbers["pooled_error"],
+        weak=", ".join(f"{name} {count}" for name, count in numbers["weak"].items()),
+        calm_turns=calm["n"],
+        calm_conversations=calm["conversations"],
+        calm=" | ".join(
+            f"{calm[f'{what}_{gate}']:.3f}" for what in ("turns", "conversations") for gate in ("0.80", "0.60")
+        ),
         cues="\n".join(
             f"| {name} | {row['n']:.0f} | {row['f1']:.3f} at {row['cut']:.2f} |"
             for name, row in numbers["cues"].items()

@@ -68,7 +68,8 @@ _BITEXT_INTENTS = {
     "contact_human_agent": "contact_human",
     "place_order": "product_question",
 }
-_DIALOGUE_INTENTS = {
+_OPINIONS = ("complaint", "thanks", "feedback")
+DIALOGUE_INTENTS = {
     "thankyou": "thanks",
     "openinggreeting": "other",
     "closinggreeting": "thanks",
@@ -93,6 +94,8 @@ LICENCES = {
     "goemotions": "GoEmotions (Demszky et al. 2020), Apache-2.0",
     "bitext_customer_support": "Bitext customer support intents, CDLA-Sharing-1.0 (data; models are not bound)",
     "multidogo": "MultiDoGO (Peskov et al. 2019), CDLA-Permissive-1.0",
+    "banking77": "Banking77 (Casanueva et al. 2020), CC BY 4.0",
+    "nlupp": "NLU++ (Casanueva et al. 2022), CC BY 4.0",
     "clinc150": "CLINC150 (Larson et al. 2019), CC BY 3.0",
     "project": "messages written for this project, MIT",
     "valence": "single words of the lexicon of vaderSentiment 3.3.2, MIT",
@@ -103,7 +106,8 @@ LICENCES = {
 class Source:
     """Texts of one source with the marks it carries; a mark is None where the source has none for a row.
 
-    Rows of one group (by default a row's own text) never stand on both sides of a fold.
+    `weak` is a sentiment that nobody judged (see `service`), `repeats` how often the text was said. Rows of one group
+    (by default a row's own text) never stand on both sides of a fold.
     """
 
     name: str
@@ -113,6 +117,8 @@ class Source:
     intent: list[str | None] = field(default_factory=list)
     cues: list[frozenset[str] | None] = field(default_factory=list)
     groups: list[str | None] = field(default_factory=list)
+    weak: list[str | None] = field(default_factory=list)
+    repeats: list[int] = field(default_factory=list)
 
     def add(
         self,
@@ -123,6 +129,7 @@ class Source:
         intent: str | None = None,
         cues: frozenset[str] | None = None,
         group: str | None = None,
+        weak: str | None = None,
     ) -> None:
         self.texts.append(text)
         self.sentiment.append(sentiment)
@@ -130,6 +137,8 @@ class Source:
         self.intent.append(intent)
         self.cues.append(cues)
         self.groups.append(group)
+        self.weak.append(weak)
+        self.repeats.append(1)
 
     def every(self, step: int) -> "Source":
         """One row in `step`, for quick trials."""
@@ -141,10 +150,12 @@ class Source:
             self.intent[::step],
             self.cues[::step],
             self.groups[::step],
+            self.weak[::step],
+            self.repeats[::step],
         )
 
 
-def _rows(data_dir: Path, name: str, columns: list[str]) -> list[dict[str, Any]]:
+def read_rows(data_dir: Path, name: str, columns: list[str]) -> list[dict[str, Any]]:
     path = data_dir / name
     if not path.is_file():
         raise RoomtoneError("training data", f"{path} is not there", "set ROOMTONE_DATA to the folder of the open sets")
@@ -155,7 +166,7 @@ def _rows(data_dir: Path, name: str, columns: list[str]) -> list[dict[str, Any]]
 def semeval(data_dir: Path) -> Source:
     """General tweets, three classes."""
     source = Source("semeval_sentiment")
-    for row in _rows(data_dir, "semeval_sentiment/semeval_sentiment.parquet", ["text", "sentiment"]):
+    for row in read_rows(data_dir, "semeval_sentiment/semeval_sentiment.parquet", ["text", "sentiment"]):
         source.add(row["text"], sentiment=row["sentiment"])
     return source
 
@@ -163,7 +174,7 @@ def semeval(data_dir: Path) -> Source:
 def vader(data_dir: Path, part: str) -> Source:
     """One part of VADER's ground truth: `tweets` or `amazon`, cut at `VADER_CUT`."""
     source = Source(f"vader_{part}")
-    for row in _rows(data_dir, "vader_ground_truth/vader_ground_truth.parquet", ["source", "text", "mean_rating"]):
+    for row in read_rows(data_dir, "vader_ground_truth/vader_ground_truth.parquet", ["source", "text", "mean_rating"]):
         if row["source"].startswith(part):
             rating = row["mean_rating"]
             source.add(
@@ -178,7 +189,7 @@ def goemotions(data_dir: Path, split: str) -> Source:
     groups.
     """
     source = Source("goemotions")
-    for row in _rows(data_dir, "goemotions/goemotions.parquet", ["text", "emotions", "group", "split"]):
+    for row in read_rows(data_dir, "goemotions/goemotions.parquet", ["text", "emotions", "group", "split"]):
         if row["split"] != split:
             continue
         emotions = set(row["emotions"])
@@ -197,29 +208,18 @@ def bitext(data_dir: Path) -> Source:
     """Templated shop requests with intents."""
     source = Source("bitext_customer_support")
     seen: set[str] = set()
-    for row in _rows(data_dir, "bitext_customer_support/bitext.parquet", ["utterance", "intent"]):
+    for row in read_rows(data_dir, "bitext_customer_support/bitext.parquet", ["utterance", "intent"]):
         if row["utterance"] not in seen:
             seen.add(row["utterance"])
-            source.add(row["utterance"], intent=_BITEXT_INTENTS[row["intent"]])
-    return source
-
-
-def multidogo(data_dir: Path) -> Source:
-    """Distinct customer turns whose intent means something to a shop."""
-    source = Source("multidogo")
-    seen: set[str] = set()
-    for row in _rows(data_dir, "multidogo/multidogo_train_dev.parquet", ["text", "intent", "level"]):
-        intent = _DIALOGUE_INTENTS.get(row["intent"] or "")
-        if row["level"] == "turn" and intent and row["text"] and row["text"] not in seen:
-            seen.add(row["text"])
-            source.add(row["text"], intent=intent)
+            intent = _BITEXT_INTENTS[row["intent"]]
+            source.add(row["utterance"], intent=intent, weak=None if intent in _OPINIONS else "neutral")
     return source
 
 
 def clinc(data_dir: Path) -> Source:
     """Requests to a voice assistant that no shop would get: out of scope."""
     source = Source("clinc150")
-    for row in _rows(data_dir, "clinc150/clinc150_full.parquet", ["text", "intent", "domain"]):
+    for row in read_rows(data_dir, "clinc150/clinc150_full.parquet", ["text", "intent", "domain"]):
         if row["intent"] == "oos" or row["domain"] in (
             "home",
             "utility",
@@ -227,7 +227,7 @@ def clinc(data_dir: Path) -> Source:
             "kitchen_and_dining",
             "auto_and_commute",
         ):
-            source.add(row["text"], intent="other")
+            source.add(row["text"], intent="other", weak="neutral")
     return source
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from roomtone.score import card, data, features, tokens, train
+from roomtone.score import card, data, features, service, tokens, train
 from roomtone.score.data import CUE_HEADS, SENTIMENTS, Source
 from roomtone.score.features import Doubles
 from roomtone.score.model import Model
@@ -27,7 +27,8 @@ def evaluate(model: Model, data_dir: Path) -> dict[str, Any]:
     """Figures of `model` on open sets that the shipped recipe does not train on; anchors beside them.
 
     `sets` maps a set to `card.report` figures of the model and the macro-F1 of the lexicon rule; `cues` holds F1 on
-    GoEmotions' test split at the cut that is best on its development split. Raises RoomtoneError when a set is
+    GoEmotions' test split at the cut that is best on its development split; `service_turns` are those of
+    `service.measure` on held-out conversations. Raises RoomtoneError when a set is
     missing.
     """
     sets: dict[str, Any] = {}
@@ -36,7 +37,12 @@ def evaluate(model: Model, data_dir: Path) -> dict[str, Any]:
         chances = probabilities(model, texts)
         sets[name] = _row(target, chances) | card.report(target, chances)
         sets[name]["lexicon_rule_macro_f1"] = card.macro_f1(target, _rule(texts))
-    return {"model_version": model.version, "sets": sets, "cues": _cue_figures(model, data_dir)}
+    return {
+        "model_version": model.version,
+        "sets": sets,
+        "cues": _cue_figures(model, data_dir),
+        "service_turns": service.measure(model, service.turns(data_dir, held_out=True)),
+    }
 
 
 def transfer(data_dir: Path, seed: int = 7, sample: int = 4) -> dict[str, Any]:

@@ -69,6 +69,7 @@ PRAISE = frozenset(_SECTIONS["praise"])
 CONFUSED = frozenset(_SECTIONS["confused"])
 PROBLEM = frozenset(_SECTIONS["problem"])
 SWEARING = frozenset(_SECTIONS["swearing"])
+FEELING = frozenset(_SECTIONS["feeling"])
 NUMBER_WORDS = frozenset(_SECTIONS["number_words"])
 TIME_UNITS = frozenset(_SECTIONS["time_units"])
 

@@ -18,10 +18,10 @@ from roomtone.score.text import clean_body
 from roomtone.score.trees import Trees
 from roomtone.score.weights import Found, WordTable
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
-WORDS, INTENT_WORDS, TREES, HEADS = "words.parquet", "intents.parquet", "sentiment.txt", "heads.json"
+WORDS, INTENT_WORDS, TREES, HEADS = "words.txt", "intents.txt", "sentiment.txt", "heads.json"
 
 CUES = ("frustration", "gratitude", "confusion", "sarcasm", "threat")
 OUTPUT = pa.schema(
@@ -252,13 +252,13 @@ def assemble(folder: Path) -> Model:
         return Model(
             version=str(manifest["model_version"]),
             manifest=manifest,
-            words=WordTable.from_parquet(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES),
-            intents=WordTable.from_parquet(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS),
+            words=WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES),
+            intents=WordTable.from_text(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS),
             trees=Trees(content[TREES].decode(), len(FEATURE_NAMES)),
             heads=Heads.from_json(small),
             table=tokens.TypeTable(),
         )
-    except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise _refusal(folder, f"its contents do not fit together ({type(error).__name__})") from error
 
 

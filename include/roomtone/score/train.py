@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import artefact, data, features, heads, tokens, variation
+from roomtone.score import artefact, data, features, heads, service, tokens, variation
 from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, Source
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
 from roomtone.score.text import clean_body
@@ -26,9 +26,12 @@ VOCABULARY = 80_000
 LEAST_MESSAGES = 4
 INTENT_VOCABULARY = 9_000
 PRIOR = {"negative": 0.35, "neutral": 0.45, "positive": 0.20}
-"""Shares of the three classes in a support inbox that training weights assume (a declared judgement, not a
-measurement).
+"""Shares of the three classes in a support inbox that the calibrated probabilities assume (a declared judgement, not
+a measurement).
 """
+
+EVEN = dict.fromkeys(SENTIMENTS, 1 / 3)
+"""Shares at which heads and trees learn: a class that the prior makes rare must not be learned worse."""
 
 MASSES = {
     "semeval_sentiment": 1.0,
@@ -38,10 +41,21 @@ MASSES = {
     "project": 1.0,
     "brand": 2.0,
 }
-"""Total weight of each source in training; inside a source the classes are weighted to `PRIOR`."""
+"""Total weight of each source in training; inside a source the classes are weighted to `EVEN`."""
 
 SUPPORT_SOURCES = ("project", "brand")
-WEAK_NEUTRAL_MASS = 0.15
+WEAK_MASSES = {
+    "multidogo": 0.20,
+    "bitext_customer_support": 0.02,
+    "banking77": 0.01,
+    "nlupp": 0.01,
+    "clinc150": 0.01,
+}
+"""Total weight of the weakly labelled service language of each source, on the scale of `MASSES`."""
+
+MOST_FRUSTRATION = 0.5
+"""Weak rows at or above this out-of-fold probability of frustration are left out."""
+
 _CHUNK = 10_000
 _TREES = {
     "objective": "multiclass",
@@ -76,6 +90,8 @@ class Corpus:
     row: npt.NDArray[np.int64]
     sentence: npt.NDArray[np.int64]
     fold: npt.NDArray[np.int64]
+    weak: npt.NDArray[np.int64]  # class numbers of weak labels, -1 where there is none or the text shows feeling
+    repeats: npt.NDArray[np.int64]
 
 
 def corpus(sources: list[Source], seed: int) -> Corpus:
@@ -83,13 +99,15 @@ def corpus(sources: list[Source], seed: int) -> Corpus:
     texts: list[str] = []
     names: list[str] = []
     groups: list[str] = []
-    marks: dict[str, list[int]] = {"sentiment": [], "urgency": [], "intent": []}
+    repeats: list[int] = []
+    marks: dict[str, list[int]] = {"sentiment": [], "urgency": [], "intent": [], "weak": []}
     cue_rows: list[list[int]] = []
-    orders = {"sentiment": SENTIMENTS, "urgency": data.URGENCIES, "intent": INTENTS}
+    orders = {"sentiment": SENTIMENTS, "urgency": data.URGENCIES, "intent": INTENTS, "weak": SENTIMENTS}
     for source in sources:
         texts += [clean_body(text) for text in source.texts]
         names += [source.name] * len(source.texts)
         groups += [group or text for group, text in zip(source.groups, source.texts, strict=True)]
+        repeats += source.repeats
         for mark, order in orders.items():
             marks[mark] += [order.index(value) if value else -1 for value in getattr(source, mark)]
         cue_rows += [
@@ -106,6 +124,7 @@ def corpus(sources: list[Source], seed: int) -> Corpus:
         rows.append(grams.message.astype(np.int64) + start)
         sentences.append(batch.sentence[grams.first].astype(np.int64) + count_sentences)
         count_sentences += int(batch.sentence.max(initial=0)) + 1
+    surface = np.concatenate(surfaces)
     return Corpus(
         texts=texts,
         source=np.array(names, dtype=object),
@@ -113,24 +132,37 @@ def corpus(sources: list[Source], seed: int) -> Corpus:
         urgency=np.array(marks["urgency"]),
         intent=np.array(marks["intent"]),
         cues=np.array(cue_rows).reshape(-1, len(CUE_HEADS)),
-        surface=np.concatenate(surfaces),
+        surface=surface,
         key=np.concatenate(keys),
         row=np.concatenate(rows),
         sentence=np.concatenate(sentences),
         fold=np.array([zlib.crc32(f"{seed}:{group.lower()}".encode("utf-8", "replace")) % FOLDS for group in groups]),
+        weak=np.where(service.feeling(texts, surface), -1, np.array(marks["weak"])),
+        repeats=np.array(repeats),
     )
 
 
-def source_weights(pool: Corpus, masses: dict[str, float]) -> Doubles:
-    """Row weights: each source weighs its mass, its classes stand in `PRIOR`; the mean weight of a used row is 1."""
+def source_weights(pool: Corpus, masses: dict[str, float], share: dict[str, float]) -> Doubles:
+    """Row weights: each source weighs its mass, its classes stand in `share`; the mean weight of a used row is 1."""
     weight: Doubles = np.zeros(len(pool.texts))
-    shares = np.array([PRIOR[name] for name in SENTIMENTS])
+    shares = np.array([share[name] for name in SENTIMENTS])
     for name, mass in masses.items():
         for number in range(len(SENTIMENTS)):
             chosen = (pool.source == name) & (pool.sentiment == number)
             if chosen.any():
                 weight[chosen] = mass * shares[number] / chosen.sum()
     return np.asarray(weight / weight[weight > 0].mean())
+
+
+def weak_weights(pool: Corpus, rows: npt.NDArray[np.bool_], unit: float) -> Doubles:
+    """Weights of the weak `rows`: each source weighs its mass times `unit`, a text the root of its repeats."""
+    weight: Doubles = np.zeros(len(pool.texts))
+    for name, mass in WEAK_MASSES.items():
+        chosen = rows & (pool.source == name)
+        if chosen.any():
+            share = np.sqrt(pool.repeats[chosen])
+            weight[chosen] = mass * unit * share / share.sum()
+    return weight
 
 
 @dataclass
@@ -175,7 +207,7 @@ def _linear(
     """Weights (columns x classes) and biases of a logistic regression; one column for two classes."""
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=strength, max_iter=120, tol=1e-3, random_state=seed).fit(
+    fitted = LogisticRegression(C=strength, max_iter=400, tol=1e-4, random_state=seed).fit(
         matrix, target, sample_weight=weight
     )
     return fitted.coef_.T.copy(), fitted.intercept_.copy()
@@ -224,6 +256,7 @@ class Fitted:
     heads: heads.Heads
     pool: Corpus
     weight: Doubles
+    weak_weight: Doubles
     probability: Doubles
     cue_probability: Doubles
 
@@ -241,19 +274,23 @@ def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> F
     progress("reading texts")
     pool = corpus(sources, seed)
     masses = {name: mass for name, mass in MASSES.items() if (pool.source == name).any()}
-    weight = source_weights(pool, masses)
+    weight = source_weights(pool, masses, EVEN)
     polar = weight > 0
     cued = pool.cues[:, 0] >= 0
 
     progress("linear heads")
-    words, linear = _word_heads(pool, weight, cued, seed)
+    words, linear, weak_weight = _word_heads(pool, weight, cued, seed)
 
     progress("trees")
     columns = features.matrix(linear, pool.surface)
-    booster, raw = _stack(columns[polar], pool.sentiment[polar], weight[polar], pool.fold[polar], seed)
-    scaling = heads.fit_vector_scaling(raw, pool.sentiment[polar], weight[polar])
+    used = polar | (weak_weight > 0)
+    target = np.where(polar, pool.sentiment, pool.weak)
+    booster, raw = _stack(columns[used], target[used], (weight + weak_weight)[used], pool.fold[used], seed)
+    # Weak rows teach the trees but not the calibration: the declared prior holds for judged rows.
+    weight = source_weights(pool, masses, PRIOR)
+    scaling = heads.fit_vector_scaling(raw[polar[used]], pool.sentiment[polar], weight[polar])
     probability = np.full((len(pool.texts), 3), np.nan)
-    probability[polar] = scaling.apply(raw)
+    probability[used] = scaling.apply(raw)
 
     progress("cues, urgency, intents")
     cue_heads, cue_probability = _cue_heads(pool, columns, cued, seed)
@@ -267,41 +304,46 @@ def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> F
         heads.Heads(scaling, cue_heads, urgency, dict(PRIOR)),
         pool,
         weight,
+        weak_weight,
         probability,
         cue_probability,
     )
 
 
-def _word_heads(pool: Corpus, weight: Doubles, cued: npt.NDArray[np.bool_], seed: int) -> tuple[WordTable, Doubles]:
-    """The word table of all linear heads, and their out-of-fold scores in the columns `LINEAR_NAMES`."""
+def _word_heads(
+    pool: Corpus, weight: Doubles, cued: npt.NDArray[np.bool_], seed: int
+) -> tuple[WordTable, Doubles, Doubles]:
+    """The word table of all linear heads, their out-of-fold scores in the columns `LINEAR_NAMES`, and the weights of
+    the weak rows that show no frustration.
+    """
     polar = weight > 0
-    opinions = [INTENTS.index(name) for name in ("complaint", "thanks", "feedback")]
-    quiet = (pool.intent >= 0) & ~polar & ~np.isin(pool.intent, opinions)
-    known = vocabulary(pool, polar | cued | quiet, VOCABULARY, LEAST_MESSAGES)
+    weak = (pool.weak >= 0) & ~polar
+    known = vocabulary(pool, polar | cued | weak, VOCABULARY, LEAST_MESSAGES)
 
-    # Plain requests of real shape are weakly neutral. They never reach the trees: those would learn their style.
-    target, tone_weight = pool.sentiment.copy(), weight.copy()
-    target[quiet] = SENTIMENTS.index("neutral")
-    mass = sum(MASSES.get(name, 0.0) for name in sorted(set(pool.source.tolist())))
-    tone_weight[quiet] = WEAK_NEUTRAL_MASS * weight.sum() / mass / max(int(quiet.sum()), 1)
-    fits = [_head_scores(pool, known, target, tone_weight, strength=3.0, seed=seed)]
+    cue_fits = []
     for column in range(len(CUE_HEADS)):
         marks = pool.cues[:, column]
-        fits.append(_head_scores(pool, known, marks, (marks >= 0).astype(np.float64), strength=4.0, seed=seed))
+        cue_fits.append(_head_scores(pool, known, marks, (marks >= 0).astype(np.float64), strength=4.0, seed=seed))
+    frustration = 1 / (1 + np.exp(-cue_fits[CUE_HEADS.index("frustration")][0][:, 0]))
+    quiet = weak & (frustration < MOST_FRUSTRATION)
 
-    own = np.isin(pool.source, SUPPORT_SOURCES)
-    side = np.where(own, 0.5 / max(int(own.sum()), 1), np.where(quiet, 0.5 / max(int(quiet.sum()), 1), 0.0))
-    general = ~own & ~quiet
+    unit = weight.sum() / sum(MASSES.get(name, 0.0) for name in sorted(set(pool.source.tolist())))
+    weak_weight = weak_weights(pool, quiet, unit)
+    target = np.where(quiet, pool.weak, pool.sentiment)
+    fits = [_head_scores(pool, known, target, weight + weak_weight, strength=3.0, seed=seed), *cue_fits]
+
+    own, plain = np.isin(pool.source, SUPPORT_SOURCES), np.isin(pool.source, tuple(WEAK_MASSES))
+    side = np.where(own, 0.5 / max(int(own.sum()), 1), np.where(plain, 0.5 / max(int(plain.sum()), 1), 0.0))
+    general = ~own & ~plain
     side[general] = 1.0 / max(int(general.sum()), 1)
-    fits.append(_head_scores(pool, known, (own | quiet).astype(np.int64), side / side.mean(), strength=1.0, seed=seed))
+    fits.append(_head_scores(pool, known, (own | plain).astype(np.int64), side / side.mean(), strength=1.0, seed=seed))
 
     extremes = fits[0][0][:, len(SENTIMENTS) :]
     scores = [fits[0][0][:, : len(SENTIMENTS)], *(fit[0] for fit in fits[1:]), extremes]
     weights = np.column_stack([fit[1] for fit in fits]) * known.idf[:, None]
     bias = np.concatenate([fit[2] for fit in fits])
-    return WordTable(known.keys, known.idf, weights.astype(np.float32), HEAD_NAMES, bias).rounded(), np.column_stack(
-        scores
-    )
+    words = WordTable(known.keys, known.idf, weights.astype(np.float32), HEAD_NAMES, bias).rounded()
+    return words, np.column_stack(scores), weak_weight
 
 
 def _stack(
@@ -362,7 +404,9 @@ def open_sources(data_dir: Path, seed: int) -> list[Source]:
         data.vader(data_dir, "amazon"),
         data.goemotions(data_dir, "train"),
         data.bitext(data_dir),
-        data.multidogo(data_dir).every(4),
+        service.multidogo(data_dir),
+        service.banking77(data_dir),
+        service.nlupp(data_dir),
         data.clinc(data_dir).every(3),
         variation.varied(data.project_messages(), seed),
     ]
@@ -387,4 +431,4 @@ def train(
         sources.append(data.brand_labels(labels))
     fitted = fit(sources, seed, progress)
     progress("writing the model")
-    return artefact.write(fitted, output, seed)
+    return artefact.write(fitted, output, seed, service.turns(data_dir, held_out=True)[::sample])

@@ -2,18 +2,17 @@
 hashed keys.
 """
 
+import binascii
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from roomtone.score.tokens import Floats, Grams, Hashes, Integers
 
 _BUCKET_BITS = 18
+_FIRST_COLUMNS = ("key", "idf")
 
 
 @dataclass(frozen=True)
@@ -109,36 +108,50 @@ class WordTable:
             highest[:, column] = np.where(np.isfinite(extremes), extremes, base[column])
         return highest
 
-    def to_parquet(self) -> bytes:
-        """The table as a Parquet file. Half precision: a weight needs three digits."""
-        columns: dict[str, pa.Array] = {"key": pa.array(self.keys), "idf": pa.array(self.idf.astype(np.float16))}
-        for index, head in enumerate(self.heads):
-            columns[head] = pa.array(self.weights[:, index].astype(np.float16))
-        sink = BytesIO()
-        encodings = {name: "BYTE_STREAM_SPLIT" for name in columns if name != "key"} | {"key": "DELTA_BINARY_PACKED"}
-        pq.write_table(
-            pa.table(columns),
-            sink,
-            compression="zstd",
-            compression_level=9,
-            use_dictionary=False,
-            column_encoding=encodings,
-            write_statistics=False,
-            store_schema=True,
-        )
-        return sink.getvalue()
+    def to_text(self) -> bytes:
+        """The table as ASCII text: a line with the column names, then a line for each row, in order of key.
+
+        A row is base64 of its `_layout`. Half precision: a weight needs three digits.
+        """
+        layout = _layout(len(self.heads))
+        rows = np.zeros(len(self.keys), layout)
+        rows["key"], rows["idf"], rows["weights"] = self.keys, self.idf, self.weights
+        packed, width = rows.tobytes(), layout.itemsize
+        lines = [" ".join((*_FIRST_COLUMNS, *self.heads)).encode("ascii") + b"\n"]
+        lines += [binascii.b2a_base64(packed[start : start + width]) for start in range(0, len(packed), width)]
+        return b"".join(lines)
 
     @classmethod
-    def from_parquet(cls, data: bytes, bias: npt.NDArray[np.float64], heads: tuple[str, ...]) -> "WordTable":
-        """The table from `to_parquet`'s bytes; raises ValueError when it has not exactly `heads`, in order, with a
-        bias each.
+    def from_text(cls, data: bytes, bias: npt.NDArray[np.float64], heads: tuple[str, ...]) -> "WordTable":
+        """The table from `to_text`'s bytes; raises ValueError when it has not exactly `heads`, in order, with a bias
+        each, or holds half a row.
         """
-        table = pq.read_table(pa.BufferReader(data), use_threads=False)
-        if table.column_names != ["key", "idf", *heads] or bias.shape != (len(heads),):
+        title, _, body = data.partition(b"\n")
+        if title.decode("ascii").split(" ") != [*_FIRST_COLUMNS, *heads] or bias.shape != (len(heads),):
             raise ValueError("the word table has other heads")
-        weights = np.column_stack([table[head].to_numpy() for head in heads]).astype(np.float32)
-        return cls(table["key"].to_numpy(), table["idf"].to_numpy().astype(np.float32), weights, heads, bias)
+        rows = np.frombuffer(binascii.a2b_base64(body), _layout(len(heads)))
+        return cls(
+            rows["key"].astype(np.uint64),
+            rows["idf"].astype(np.float32),
+            rows["weights"].astype(np.float32),
+            heads,
+            bias,
+        )
 
     def rounded(self) -> "WordTable":
         """As it reads back from disk, so that training and scoring see the same numbers."""
-        return WordTable.from_parquet(self.to_parquet(), self.bias, self.heads)
+        return WordTable.from_text(self.to_text(), self.bias, self.heads)
+
+
+def _layout(heads: int) -> np.dtype[np.void]:
+    """A row on disk, little-endian: key, idf, weights, and zeros up to a multiple of three bytes, so that base64 lines
+    need no padding and all of them decode at once.
+    """
+    return np.dtype(
+        {
+            "names": ["key", "idf", "weights"],
+            "formats": ["<u8", "<f2", ("<f2", (heads,))],
+            "offsets": [0, 8, 10],
+            "itemsize": -(-(10 + 2 * heads) // 3) * 3,
+        }
+    )
