@@ -58,10 +58,9 @@ def test_real_anger_keeps_its_confidence(scored: Callable[..., list[dict[str, An
 
 
 def test_the_rule_finds_feeling_and_leaves_plain_turns() -> None:
-    # "wonderful" is a feeling, if a kind one, so that turn is left out of the weak rows as well.
-    assert [text for text, felt in zip(CALM, feels(*CALM), strict=True) if felt] == [
-        "no thanks for your wonderful help"
-    ]
+    # "again" may be insistence, so the rule leaves these two out of the weak rows to be safe.
+    felt = [text for text, is_felt in zip(CALM, feels(*CALM), strict=True) if is_felt]
+    assert felt == ["no thats all thanks again", "once again"]
     assert all(
         feels(
             "this is ridiculous",
@@ -69,7 +68,7 @@ def test_the_rule_finds_feeling_and_leaves_plain_turns() -> None:
             "WHERE IS MY MONEY NOW",
             "I have been waiting for the card",
             "still broken",
-            "do something!!",
+            "do something!!!",
             "my lawyer will call",
             "ok 😡",
         )
