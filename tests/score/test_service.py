@@ -68,7 +68,7 @@ def test_the_rule_finds_feeling_and_leaves_plain_turns() -> None:
             "WHERE IS MY MONEY NOW",
             "I have been waiting for the card",
             "still broken",
-            "do something!!!",
+            "Do something! Today!",
             "my lawyer will call",
             "ok 😡",
         )
