@@ -130,10 +130,9 @@ def test_arrival_order_and_repetition_change_nothing(settings: Settings, tmp_pat
 
 
 def test_a_rebuilt_warehouse_gives_the_same_marts(settings: Settings) -> None:
-    from roomtone.sync.publish import publish
-
     from roomtone.rebuild import rebuild_warehouse
     from roomtone.stores.operational import OperationalStore
+    from roomtone.sync.publish import publish
 
     run(settings, 1)
     tables = [row[0] for row in marts(settings, "select table_name from duckdb_tables() order by 1")]
