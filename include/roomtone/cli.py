@@ -76,8 +76,10 @@ def run(as_of: AsOf = None, as_json: Json = False) -> None:
         )
     else:
         _print_run(report)
+    for failure in report.failures:
+        _warn(failure)
     if report.failures:
-        _fail(report.failures[0] if len(report.failures) == 1 else f"{len(report.failures)} failures, listed above")
+        raise SystemExit(1)
 
 
 @app.command()
@@ -320,8 +322,6 @@ def _print_run(report: "RunReport") -> None:
         f"scored {report.messages_scored} messages, {report.messages_per_second:,.0f} a second; "
         f"peak memory {report.peak_memory_mib:,.0f} MiB"
     )
-    for failure in report.failures:
-        _warn(failure)
 
 
 def _did(stage: Any) -> str:
