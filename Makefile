@@ -45,6 +45,10 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy
 	@DBT_SEND_ANONYMOUS_USAGE_STATS=False $(RUN)sqlfluff lint dbt_project/models
 
+.PHONY: bench-model
+bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
+
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again
 	@$(RUN)roomtone policies docs
