@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from roomtone.score import lexicon, tokens
-from roomtone.score.tokens import Encoded, Floats, Phrases
+from roomtone.score.phrases import Phrases, phrases
+from roomtone.score.tokens import Encoded, Floats
 
 Doubles = npt.NDArray[np.float64]
 
@@ -141,7 +142,7 @@ def surface(batch: Encoded) -> Surface:
 
     plain = ~batch.negated
     share = 1.0 / np.maximum(words, 5.0)
-    marked = tokens.phrases(batch)
+    marked = phrases(batch)
     columns: list[Doubles] = [
         total(positive),
         total(negative),

@@ -9,7 +9,9 @@ import numpy as np
 
 from roomtone.score import lexicon, tokens
 from roomtone.score.data import SENTIMENTS
-from roomtone.score.tokens import Encoded, Integers, Mask, Phrases
+from roomtone.score.keys import Integers
+from roomtone.score.phrases import Phrases
+from roomtone.score.tokens import Encoded, Mask
 from roomtone.score.weights import Found, WordTable
 
 MOST = 3

@@ -1,6 +1,7 @@
 """Cleaned texts to token arrays: one pass over a whole batch, attributes looked up once per distinct token."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roomtone.score import lexicon
+from roomtone.score.keys import Hashes, Integers, KeyTable
 
 TEXT_VERSION = 1
 """Raised whenever cleaning, tokens or word lists change what a text turns into; a model of another version is
@@ -16,8 +18,7 @@ refused.
 """
 
 Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int32]
-Hashes = npt.NDArray[np.uint64]
+Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 SEPARATOR = "\x1e"
@@ -31,6 +32,7 @@ _TOKEN = re.compile(
     r"|[!?]+|\.{2,}|[.;:,\n]"
     "|[\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff]"
 )
+_PARTS = re.compile(f"({_TOKEN.pattern})")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}")
 
 WORD, NUMBER, EMOJI, EXCLAIM, ASK, ELLIPSIS, STOP, COMMA, LINK, MENTION, EDGE = range(11)
@@ -74,13 +76,30 @@ _SIGNS = {
     ":": COMMA,
 }
 _NEGATED = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
+MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _OFFSET = np.uint64(0xA0761D6478BD642F)
 _LAST_LATIN = 0x24F
 _MOST_TYPES = 200_000
+_MOST_CHUNKS = 400_000
+_MOST_CHARACTERS = 16_000_000
+_NO_FACTS = (0.0, 0, 0)
+
+_SPACE, _LINE_FEED, _EDGE = ord(" "), ord("\n"), ord(SEPARATOR)
+_HALF = np.uint64(32)
+_LONG = np.uint64(1 << 63)
+_LOW_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
+_KINDS = np.arange(EDGE + 1)
+_ENDS_SENTENCE = np.isin(_KINDS, (EXCLAIM, ASK, ELLIPSIS, STOP))
+_IS_SIGN = np.isin(_KINDS, (EXCLAIM, ASK))
 
 
-def _hash(text: str) -> int:
+def split(text: str) -> list[str]:
+    """Tokens of a text."""
+    return _TOKEN.findall(text)
+
+
+def key_of(text: str) -> int:
+    """Key of a normalised word in the weight tables."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
@@ -96,35 +115,136 @@ class Types:
     languages: Integers
 
 
+@dataclass(frozen=True)
+class _Chunks:
+    """Distinct chunks (what stands between spaces, with the space): where each one's tokens lie in `tokens`, rows of
+    `Types`, and at which character of the chunk each token begins.
+    """
+
+    starts: Integers
+    counts: Integers
+    tokens: Integers
+    offsets: Integers
+
+
 class TypeTable:
-    """Distinct tokens seen so far and their attributes. A cache: emptied when it grows beyond `_MOST_TYPES`."""
+    """Distinct tokens and chunks seen so far and what is known of them, so that each is looked at once.
+
+    A cache: emptied when it outgrows its bounds. What it answers does not depend on what it holds.
+    """
 
     def __init__(self) -> None:
+        # Nobody can choose a text whose chunks take the place of another customer's: the salt is drawn at each start.
+        self._salt = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
         self._empty()
 
     def _empty(self) -> None:
         self._ids: dict[str, int] = {}
-        self._surfaces: list[str] = []
-        self._types = _attributes([])
+        self.surfaces: list[str] = []
+        self.types = _attributes([])
+        nothing = np.zeros(0, np.int32)
+        self._keys = KeyTable()
+        self._characters = 0
+        self.chunks = _Chunks(nothing, nothing, nothing, nothing)
 
-    def encode(self, tokens: list[str]) -> tuple[Integers, Types, list[str]]:
-        """Row numbers of `tokens`, the attribute rows, and the surface form of each row."""
-        if len(self._ids) > _MOST_TYPES:
+    def encode(self, text: bytes, starts: Positions, ends: Positions) -> Integers:
+        """Rows of `chunks` for the chunks text[start:end] of UTF-8 `text`, each ending in its space or line feed."""
+        if len(self._ids) > _MOST_TYPES or len(self._keys) > _MOST_CHUNKS or self._characters > _MOST_CHARACTERS:
             self._empty()
-        ids = self._ids
-        new = sorted(set(tokens) - ids.keys())
-        if new:
-            first = len(ids)
-            ids.update((token, first + offset) for offset, token in enumerate(new))
-            self._surfaces.extend(new)
-            self._types = _joined(self._types, _attributes(new))
-        found = np.fromiter(map(ids.__getitem__, tokens), dtype=np.int32, count=len(tokens))
-        return found, self._types, self._surfaces
+        keys = self._chunk_keys(text, starts, ends)
+        rows = self._keys.find(keys)
+        new = np.flatnonzero(rows < 0)
+        if len(new):
+            distinct, at, inverse = np.unique(keys[new], return_index=True, return_inverse=True)
+            first = len(self._keys)
+            at = new[at]
+            self._learn([text[start:end] for start, end in zip(starts[at].tolist(), ends[at].tolist(), strict=True)])
+            self._keys.add(distinct)
+            rows[new] = first + inverse
+        return rows
+
+    def _chunk_keys(self, text: bytes, starts: Positions, ends: Positions) -> Hashes:
+        """A key for each chunk: its bytes themselves up to eight of them, a salted 63-bit hash for longer ones.
+
+        The two kinds cannot meet: the eighth byte of a short chunk is its space, its line feed, or nothing.
+        """
+        windows = np.ndarray((len(text) + 1,), "<u8", buffer=text + bytes(8), strides=(1,))
+        lengths = ends - starts
+        keys: Hashes = windows[starts] & _LOW_BYTES[np.minimum(lengths, 8)]
+        rows = np.flatnonzero(lengths > 8)
+        if not len(rows):
+            return keys
+        at, left, key = starts[rows], lengths[rows], keys[rows]
+        while len(at):
+            key = (key ^ (key >> _HALF)) * self._salt
+            at, left = at + 8, left - 8
+            key ^= windows[at] & _LOW_BYTES[np.minimum(left, 8)]
+            done = left <= 8
+            keys[rows[done]] = key[done]
+            rows, at, left, key = rows[~done], at[~done], left[~done], key[~done]
+        long = lengths > 8
+        mixed = keys[long] * self._salt
+        keys[long] = (mixed ^ (mixed >> _HALF)) | _LONG
+        return keys
+
+    def _learn(self, chunks: list[bytes]) -> None:
+        texts = b"".join([chunk + SEPARATOR.encode() for chunk in chunks]).decode("utf-8", "surrogatepass")
+        parts = _PARTS.split(_EMAIL.sub(_blank, texts) if "@" in texts else texts)
+        # split gives what lies before each token, and the token, in turn
+        lengths = np.fromiter(map(len, parts), np.int32, len(parts))
+        places = np.cumsum(lengths, dtype=np.int32)[:-1:2]
+        found = parts[1::2]
+        self._know(found)
+        edges = np.flatnonzero(np.fromiter((token == SEPARATOR for token in found), np.bool_, len(found)))
+        # An edge stands after each chunk; between edges lie the chunk's tokens.
+        ids = np.fromiter(map(self._ids.__getitem__, found), np.int32, len(found))
+        kept = np.ones(len(found), np.bool_)
+        kept[edges] = False
+        begins = np.concatenate([[0], places[edges[:-1]] + 1]).astype(np.int32)
+        counts = np.diff(edges, prepend=-1).astype(np.int32) - 1
+        old = self.chunks
+        starts = len(old.tokens) + np.cumsum(counts, dtype=np.int32) - counts
+        offsets = places[kept] - np.repeat(begins, counts)
+        self.chunks = _Chunks(
+            np.concatenate([old.starts, starts]),
+            np.concatenate([old.counts, counts]),
+            np.concatenate([old.tokens, ids[kept]]),
+            np.concatenate([old.offsets, offsets]),
+        )
+        self._characters += len(texts)
+
+    def _know(self, found: list[str]) -> None:
+        new = sorted(set(found) - self._ids.keys())
+        first = len(self._ids)
+        self._ids.update((token, first + offset) for offset, token in enumerate(new))
+        self.surfaces.extend(new)
+        self.types = _joined(self.types, _attributes(new))
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
+@cache
+def _word_facts() -> dict[str, tuple[float, int, int]]:
+    """Valence, list flags and languages of each normalised word that a list holds."""
+    valences = lexicon.valences()
+    flags: dict[str, int] = {}
+    for bit, words in _LISTS:
+        for word in words:
+            flags[word] = flags.get(word, 0) | bit
+    languages: dict[str, int] = {}
+    for row, name in enumerate(lexicon.LANGUAGES):
+        for word in lexicon.FUNCTION_WORDS[name]:
+            languages[word] = languages.get(word, 0) | 1 << row
+    return {
+        word: (valences.get(word, 0.0), flags.get(word, 0), languages.get(word, 0))
+        for word in valences.keys() | flags.keys() | languages.keys()
+    }
 
 
 def _attributes(tokens: list[str]) -> Types:
-    valences = lexicon.valences()
-    language_sets = [lexicon.FUNCTION_WORDS[name] for name in lexicon.LANGUAGES]
+    facts = _word_facts()
     size = len(tokens)
     gram = np.zeros(size, np.uint64)
     word = np.zeros(size, np.uint64)
@@ -136,9 +256,8 @@ def _attributes(tokens: list[str]) -> Types:
         normal = lexicon.normalise(token)
         kind[row] = sort = _kind(token, normal)
         if sort == WORD:
-            gram[row] = word[row] = _hash(normal)
-            valence[row] = valences.get(normal, 0.0)
-            bits = sum(bit for bit, words in _LISTS if normal in words)
+            gram[row] = word[row] = key_of(normal)
+            valence[row], bits, languages[row] = facts.get(normal, _NO_FACTS)
             if normal.endswith("n't"):
                 bits |= NEGATOR
             if len(token) > 1 and token.isupper():
@@ -148,16 +267,15 @@ def _attributes(tokens: list[str]) -> Types:
             if ord(token[0]) > _LAST_LATIN:
                 bits |= FOREIGN
             flags[row] = bits
-            languages[row] = sum(1 << i for i, words in enumerate(language_sets) if normal in words)
         elif sort == NUMBER:
-            gram[row] = _hash("0num")
-            word[row] = _hash(token) if len(token) <= 2 else _hash("0num")
+            gram[row] = key_of("0num")
+            word[row] = key_of(token) if len(token) <= 2 else key_of("0num")
             flags[row] = QUANTITY
         elif sort == EMOJI:
-            gram[row] = word[row] = _hash(normal)
+            gram[row] = word[row] = key_of(normal)
             valence[row] = lexicon.EMOJI_VALENCE.get(token, lexicon.EMOTICON_VALENCE.get(normal, 0.0))
         elif sort in (EXCLAIM, ASK):
-            gram[row] = _hash(normal)
+            gram[row] = key_of(normal)
     return Types(gram, word, kind, valence, flags, languages)
 
 
@@ -192,17 +310,20 @@ def _joined(old: Types, new: Types) -> Types:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch of texts as arrays over tokens (edges between messages left out), in order of message.
+    """A batch of texts as arrays over tokens, in order of message.
 
-    `message` and `sentence` number the message and, over the whole batch, the sentence of each token; `negated`
-    marks words in a negation scope.
+    `ids` are rows of `types` and `surfaces`; `message` and `sentence` number the message and, over the whole batch, the
+    sentence of each token; `start` is the character of its text at which it begins; `negated` marks words in a negation
+    scope.
     """
 
     size: int
-    ids: Integers
+    types: Types
     surfaces: list[str]
+    ids: Integers
     message: Integers
     sentence: Integers
+    start: Integers
     negated: Mask
     kind: npt.NDArray[np.int8]
     gram: Hashes
@@ -213,42 +334,70 @@ class Encoded:
 
 
 def encode(texts: list[str], table: TypeTable) -> Encoded:
-    """Tokens of cleaned `texts`."""
-    joined = SEPARATOR.join([_EMAIL.sub(" ", text) if "@" in text else text for text in texts])
-    ids, types, surfaces = table.encode(_TOKEN.findall(joined))
-    kind = types.kind[ids]
-    edge = kind == EDGE
-    message = np.cumsum(edge, dtype=np.int32)
-    ends = (kind == EXCLAIM) | (kind == ASK) | (kind == ELLIPSIS) | (kind == STOP) | edge
-    sentence = (np.cumsum(ends, dtype=np.int32) - ends).astype(np.int32)
-    flags = types.flags[ids]
-    negated = _negation(kind, flags)
-    kept = ~edge
-    ids = ids[kept]
+    """Tokens of cleaned `texts`.
+
+    No token holds a space and a line feed is one of its own, so the texts are cut at these, and only chunks that `table`
+    has not seen are searched for tokens.
+    """
+    joined = SEPARATOR.join(texts) + SEPARATOR if texts else ""
+    if joined.count(SEPARATOR) != len(texts):
+        return encode([text.replace(SEPARATOR, " ") for text in texts], table)
+    letters = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8).copy()
+    spaces = np.flatnonzero((letters == _SPACE) | (letters == _LINE_FEED) | (letters == _EDGE))
+    is_last = letters[spaces] == _EDGE
+    letters[spaces[is_last]] = _SPACE
+    ends = spaces + 1
+    starts = np.concatenate([[0], ends[:-1]])[: len(ends)]
+    rows = table.encode(letters.tobytes(), starts, ends)
+
+    chunks, types = table.chunks, table.types
+    counts = chunks.counts[rows]
+    before = np.cumsum(counts, dtype=np.int32) - counts
+    at = np.arange(counts.sum(), dtype=np.int32) + np.repeat(chunks.starts[rows] - before, counts)
+    ids = chunks.tokens[at]
+    chunk_message = np.cumsum(is_last, dtype=np.int32) - is_last
+    characters = _characters(letters, starts) if len(letters) > len(joined) else starts
+    opens = characters[np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1])] if len(texts) else characters
+    chunk_start = (characters - opens[chunk_message]).astype(np.int32)
+    message = np.repeat(chunk_message, counts).astype(np.int32)
+
+    kind, flags = types.kind[ids], types.flags[ids]
+    ends_sentence = _ENDS_SENTENCE[kind]
     return Encoded(
         size=len(texts),
+        types=types,
+        surfaces=table.surfaces,
         ids=ids,
-        surfaces=surfaces,
-        message=message[kept],
-        sentence=sentence[kept],
-        negated=negated[kept],
-        kind=kind[kept],
+        message=message,
+        sentence=np.cumsum(ends_sentence, dtype=np.int32) - ends_sentence + message,
+        start=np.repeat(chunk_start, counts) + chunks.offsets[at],
+        negated=_negation(kind, flags, message),
+        kind=kind,
         gram=types.gram[ids],
         word=types.word[ids],
         valence=types.valence[ids],
-        flags=flags[kept],
+        flags=flags,
         languages=types.languages[ids],
     )
 
 
-def _negation(kind: npt.NDArray[np.int8], flags: Integers) -> Mask:
+def _characters(letters: npt.NDArray[np.uint8], starts: Positions) -> Positions:
+    """Characters before each of the bytes at `starts` of UTF-8 `letters`."""
+    begins = (letters & 0xC0) != 0x80
+    return np.asarray((np.cumsum(begins, dtype=np.int32) - begins)[starts], np.int64)
+
+
+def _negation(kind: npt.NDArray[np.int8], flags: Integers, message: Integers) -> Mask:
+    if not len(kind):
+        return np.zeros(0, np.bool_)
     words = np.cumsum(kind == WORD, dtype=np.int32)
     position = np.arange(len(kind), dtype=np.int32)
     negator = (flags & NEGATOR) > 0
-    ends = (kind != WORD) & (kind != NUMBER) | ((flags & CONTRAST) > 0)
-    last_negator = np.maximum.accumulate(np.where(negator, position, -1)) if len(kind) else position
-    last_end = np.maximum.accumulate(np.where(ends, position, -1)) if len(kind) else position
-    inside = (last_negator > last_end) & (last_negator < position)
+    ends = np.where((kind != WORD) & (kind != NUMBER) | ((flags & CONTRAST) > 0), position, -1)
+    opens = np.flatnonzero(np.diff(message, prepend=-1))
+    ends[opens] = np.maximum(ends[opens], opens - 1)
+    last_negator = np.maximum.accumulate(np.where(negator, position, -1))
+    inside = (last_negator > np.maximum.accumulate(ends)) & (last_negator < position)
     distance = words - words[np.maximum(last_negator, 0)]
     return np.asarray(inside & (distance <= NEGATION_SCOPE) & ~negator, dtype=np.bool_)
 
@@ -264,73 +413,24 @@ class Grams:
 
 
 def grams(batch: Encoded) -> Grams:
-    """Negation-marked uni- and bigrams. Bigrams run over words and numbers of one sentence; commas do not part them."""
+    """Negation-marked uni- and bigrams, in order of their first token. Bigrams run over words and numbers of one
+    sentence; commas do not part them.
+    """
     kinds = batch.kind
-    unit = np.flatnonzero((batch.gram != 0) & (kinds != EXCLAIM) & (kinds != ASK))
-    signs = np.flatnonzero((kinds == EXCLAIM) | (kinds == ASK))
-    marked = batch.gram[unit] ^ np.where(batch.negated[unit], _NEGATED, np.uint64(0))
-    adjacent = np.flatnonzero(batch.sentence[unit][1:] == batch.sentence[unit][:-1])
-    pairs = (marked[adjacent] * _MULTIPLIER + _OFFSET) ^ marked[adjacent + 1]
-    first = np.concatenate([unit, signs, unit[adjacent]]).astype(np.int32)
-    last = np.concatenate([unit, signs, unit[adjacent + 1]]).astype(np.int32)
-    return Grams(np.concatenate([marked, batch.gram[signs], pairs]), batch.message[first], first, last)
-
-
-@cache
-def _phrase_table() -> tuple[tuple[Hashes, Integers, Floats], ...]:
-    """For phrases of 1, 2, 3 and 4 words: sorted keys, category number, weight."""
-    entries: list[list[tuple[int, int, float]]] = [[], [], [], []]
-    for number, phrases in enumerate(lexicon.PHRASES.values()):
-        for phrase, weight in phrases.items():
-            words = _TOKEN.findall(phrase)
-            key = np.zeros(1, np.uint64)
-            for word in words:
-                value = _hash(lexicon.normalise(word))
-                key = key * _MULTIPLIER + np.uint64(value)
-            entries[len(words) - 1].append((int(key[0]), number, weight))
-    tables = []
-    for rows in entries:
-        rows.sort()
-        tables.append(
-            (
-                np.array([row[0] for row in rows], np.uint64),
-                np.array([row[1] for row in rows], np.int32),
-                np.array([row[2] for row in rows], np.float32),
-            )
-        )
-    return tuple(tables)
-
-
-@dataclass(frozen=True)
-class Phrases:
-    """Marker phrases found: category (row of `lexicon.PHRASES`), weight, message, first and last token."""
-
-    category: Integers
-    weight: Floats
-    message: Integers
-    first: Integers
-    last: Integers
-
-
-def phrases(batch: Encoded) -> Phrases:
-    """Marker phrases whose first word no negation covers."""
-    unit = np.flatnonzero(batch.word != 0).astype(np.int32)
-    words = batch.word[unit]
+    here = np.flatnonzero(batch.gram)
+    is_sign = _IS_SIGN[kinds[here]]
+    unit = here[~is_sign]
+    marked = batch.gram[here]
+    marked[batch.negated[here]] ^= _NEGATED
+    words = marked[~is_sign]
     sentence = batch.sentence[unit]
-    found: list[tuple[Integers, Floats, Integers, Integers]] = []
-    rolling = np.zeros(len(unit), np.uint64)
-    for length, (keys, categories, weights) in enumerate(_phrase_table(), start=1):
-        count = len(unit) - length + 1
-        if count <= 0:
-            break
-        rolling = rolling[:count] * _MULTIPLIER + words[length - 1 :]
-        place = np.minimum(np.searchsorted(keys, rolling), len(keys) - 1)
-        hit = np.flatnonzero(
-            (keys[place] == rolling) & (sentence[:count] == sentence[length - 1 :]) & ~batch.negated[unit[:count]]
-        )
-        found.append((categories[place[hit]], weights[place[hit]], unit[hit], unit[hit + length - 1]))
-    if not found:
-        empty = np.zeros(0, np.int32)
-        return Phrases(empty, np.zeros(0, np.float32), empty, empty, empty)
-    category, weight, first, last = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Phrases(category, weight, batch.message[first], first, last)
+    adjacent = np.flatnonzero(sentence[1:] == sentence[:-1])
+    pairs = (words[adjacent] * MULTIPLIER + _OFFSET) ^ words[adjacent + 1]
+    # Each token has a place for its unigram and one for the bigram that it begins.
+    places = np.concatenate([2 * here, 2 * unit[adjacent] + 1])
+    taken = np.full(2 * len(kinds), -1, np.int32)
+    taken[places] = np.arange(len(places), dtype=np.int32)
+    order = taken[taken >= 0]
+    first = np.concatenate([here, unit[adjacent]])[order].astype(np.int32)
+    last = np.concatenate([here, unit[adjacent + 1]])[order].astype(np.int32)
+    return Grams(np.concatenate([marked, pairs])[order], batch.message[first], first, last)

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score.tokens import Floats, Grams, Hashes, Integers
+from roomtone.score.keys import Hashes, Integers
+from roomtone.score.tokens import Floats, Grams
 
 _BUCKET_BITS = 18
 _FIRST_COLUMNS = ("key", "idf")
