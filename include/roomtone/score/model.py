@@ -14,7 +14,7 @@ from roomtone.score import features, language, reasons, tokens
 from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, URGENCIES
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
 from roomtone.score.heads import Heads, softmax
-from roomtone.score.text import clean_body
+from roomtone.score.text import clean_bodies
 from roomtone.score.trees import Trees
 from roomtone.score.weights import Found, WordTable
 
@@ -111,7 +111,8 @@ class Model:
 
     def _score(self, ids: list[str], raw: list[str], hints: list[str | None]) -> pa.Table:
         size = len(raw)
-        batch = tokens.encode([clean_body(text) for text in raw], self.table)
+        cleaned, places = clean_bodies(raw)
+        batch = tokens.encode(cleaned, self.table)
         surface = features.surface(batch)
         grams = tokens.grams(batch)
         found = self.words.find(grams)
@@ -148,19 +149,17 @@ class Model:
                 pa.array(_cue_texts(cues, silent), pa.string()),
                 pa.array(languages.tolist(), pa.string()),
                 pa.array([self.version] * size, pa.string()),
-                pa.array(
-                    reasons.top_reasons(
-                        batch,
-                        raw,
-                        self.words,
-                        found,
-                        named=named,
-                        phrases=surface.phrases,
-                        is_urgent=urgent == len(URGENCIES) - 1,
-                        is_threat=cues[:, CUES.index("threat")] >= 0.5,
-                        silent=silent,
-                    ),
-                    pa.string(),
+                reasons.top_reasons(
+                    batch,
+                    raw,
+                    places,
+                    self.words,
+                    found,
+                    named=named,
+                    phrases=surface.phrases,
+                    is_urgent=urgent == len(URGENCIES) - 1,
+                    is_threat=cues[:, CUES.index("threat")] >= 0.5,
+                    silent=silent,
                 ),
             ],
             schema=OUTPUT,

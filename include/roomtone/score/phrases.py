@@ -7,7 +7,7 @@ import numpy as np
 
 from roomtone.score import lexicon
 from roomtone.score.keys import Hashes, Integers
-from roomtone.score.tokens import MULTIPLIER, Encoded, Floats, key_of, split
+from roomtone.score.tokens import MULTIPLIER, OPENER, Encoded, Floats, key_of, split
 
 
 @cache
@@ -48,23 +48,19 @@ class Phrases:
 
 def phrases(batch: Encoded) -> Phrases:
     """Marker phrases whose first word no negation covers."""
-    unit = np.flatnonzero(batch.word != 0).astype(np.int32)
-    words = batch.word[unit]
-    sentence = batch.sentence[unit]
+    unit = np.flatnonzero(batch.word)
+    opens = np.flatnonzero(((batch.flags[unit] & OPENER) > 0) & ~batch.negated[unit])
     found: list[tuple[Integers, Floats, Integers, Integers]] = []
-    rolling = np.zeros(len(unit), np.uint64)
-    for length, (keys, categories, weights) in enumerate(_phrase_table(), start=1):
-        count = len(unit) - length + 1
-        if count <= 0:
-            break
-        rolling = rolling[:count] * MULTIPLIER + words[length - 1 :]
+    rolling = np.zeros(len(opens), np.uint64)
+    for length, (keys, categories, weights) in enumerate(_phrase_table()):
+        on = opens + length < len(unit)
+        opens, rolling = opens[on], rolling[on]
+        first, last = unit[opens], unit[opens + length]
+        on = batch.sentence[first] == batch.sentence[last]
+        opens, first, last = opens[on], first[on], last[on]
+        rolling = rolling[on] * MULTIPLIER + batch.word[last]
         place = np.minimum(np.searchsorted(keys, rolling), len(keys) - 1)
-        hit = np.flatnonzero(
-            (keys[place] == rolling) & (sentence[:count] == sentence[length - 1 :]) & ~batch.negated[unit[:count]]
-        )
-        found.append((categories[place[hit]], weights[place[hit]], unit[hit], unit[hit + length - 1]))
-    if not found:
-        empty = np.zeros(0, np.int32)
-        return Phrases(empty, np.zeros(0, np.float32), empty, empty, empty)
+        hit = np.flatnonzero(keys[place] == rolling)
+        found.append((categories[place[hit]], weights[place[hit]], first[hit], last[hit]))
     category, weight, first, last = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Phrases(category, weight, batch.message[first], first, last)

@@ -41,7 +41,9 @@ WORD, NUMBER, EMOJI, EXCLAIM, ASK, ELLIPSIS, STOP, COMMA, LINK, MENTION, EDGE = 
 CAPS, ELONGATED, NEGATOR, BOOSTER, DAMPENER, CONTRAST, FIRST, SECOND, POLITE, ASKING, PERSISTENT, THANKS, APOLOGY = (
     1 << i for i in range(13)
 )
-PRAISE, CONFUSED, PROBLEM, SWEARING, QUANTITY, UNIT, FOREIGN = (1 << i for i in range(13, 20))
+PRAISE, CONFUSED, PROBLEM, SWEARING, QUANTITY, UNIT, FOREIGN, OPENER = (1 << i for i in range(13, 21))
+"""Flags of a token. OPENER marks the first words of marker phrases."""
+
 _LISTS = (
     (NEGATOR, lexicon.NEGATORS),
     (BOOSTER, lexicon.BOOSTERS),
@@ -113,6 +115,7 @@ class Types:
     valence: Floats
     flags: Integers
     languages: Integers
+    length: Integers
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,10 @@ def _word_facts() -> dict[str, tuple[float, int, int]]:
     for bit, words in _LISTS:
         for word in words:
             flags[word] = flags.get(word, 0) | bit
+    for words in lexicon.PHRASES.values():
+        for phrase in words:
+            opener = lexicon.normalise(split(phrase)[0])
+            flags[opener] = flags.get(opener, 0) | OPENER
     languages: dict[str, int] = {}
     for row, name in enumerate(lexicon.LANGUAGES):
         for word in lexicon.FUNCTION_WORDS[name]:
@@ -270,13 +277,15 @@ def _attributes(tokens: list[str]) -> Types:
         elif sort == NUMBER:
             gram[row] = key_of("0num")
             word[row] = key_of(token) if len(token) <= 2 else key_of("0num")
-            flags[row] = QUANTITY
+            flags[row] = QUANTITY | facts.get(token, _NO_FACTS)[1] & OPENER
         elif sort == EMOJI:
             gram[row] = word[row] = key_of(normal)
+            flags[row] = facts.get(normal, _NO_FACTS)[1] & OPENER
             valence[row] = lexicon.EMOJI_VALENCE.get(token, lexicon.EMOTICON_VALENCE.get(normal, 0.0))
         elif sort in (EXCLAIM, ASK):
             gram[row] = key_of(normal)
-    return Types(gram, word, kind, valence, flags, languages)
+    length = np.fromiter(map(len, tokens), np.int32, size)
+    return Types(gram, word, kind, valence, flags, languages, length)
 
 
 def _kind(surface: str, normal: str) -> int:
@@ -305,6 +314,7 @@ def _joined(old: Types, new: Types) -> Types:
         np.concatenate([old.valence, new.valence]),
         np.concatenate([old.flags, new.flags]),
         np.concatenate([old.languages, new.languages]),
+        np.concatenate([old.length, new.length]),
     )
 
 

@@ -40,6 +40,12 @@ class WordTable:
     bias: npt.NDArray[np.float64]
 
     @cached_property
+    def lift(self) -> Floats:
+        """What each gram adds to each of the first three heads (the sentiments) over their mean."""
+        sentiments = self.weights[:, :3]
+        return np.asarray(sentiments - sentiments.mean(axis=1, keepdims=True), np.float32)
+
+    @cached_property
     def _bucket_starts(self) -> Integers:
         """First row of each bucket of keys with equal leading bits: a few times faster than a binary search for
         every gram.
