@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from roomtone.errors import RoomtoneError
 from roomtone.score import features, language, reasons, tokens
@@ -49,7 +50,7 @@ _ROWS = 10_000
 _CHARACTERS = 4_000_000
 _GOLDEN_TOLERANCE = 0.002
 _GOLDEN_MISSES = 1
-_NO_CUES = json.dumps(dict.fromkeys(CUES, 0.0))
+_SHARES = pa.array([f"{value / 1000:.3f}" for value in range(1001)])
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Model:
     version: str
     manifest: dict[str, Any]
     words: WordTable
-    intents: WordTable
+    intents: WordTable  # over the same keys as words
     trees: Trees
     heads: Heads
     table: tokens.TypeTable
@@ -114,8 +115,7 @@ class Model:
         cleaned, places = clean_bodies(raw)
         batch = tokens.encode(cleaned, self.table)
         surface = features.surface(batch)
-        grams = tokens.grams(batch)
-        found = self.words.find(grams)
+        found = self.words.find(tokens.grams(batch))
         columns = self._columns(batch, found, surface)
 
         languages = language.detect(batch, reasons.known_words(batch, self.words, self.manifest["frequent_idf"]), hints)
@@ -131,7 +131,7 @@ class Model:
 
         urgency = self.heads.urgency.apply(columns)
         urgency[silent] = [0.0, 1.0, 0.0]
-        intents = softmax(self.intents.scores(self.intents.find(grams), size))
+        intents = softmax(self.intents.scores(found, size))
         intent, intent_confidence = _intent(intents, silent, self.manifest["intent_least"])
         cues = self._cues(columns, surface.values, chances)
         urgent = urgency.argmax(axis=1)
@@ -139,16 +139,16 @@ class Model:
             [
                 pa.array(ids, pa.string()),
                 *(pa.array(chances[:, column]) for column in range(len(SENTIMENTS))),
-                pa.array([SENTIMENTS[number] for number in named], pa.string()),
+                pa.array(SENTIMENTS).take(pa.array(named)),
                 pa.array(confidence),
                 pa.array(abstained),
-                pa.array([URGENCIES[number] for number in urgent], pa.string()),
+                pa.array(URGENCIES).take(pa.array(urgent)),
                 pa.array(urgency @ np.array([0.0, 0.5, 1.0])),
-                pa.array(intent, pa.string()),
+                pa.array(INTENTS).take(pa.array(intent)),
                 pa.array(intent_confidence),
-                pa.array(_cue_texts(cues, silent), pa.string()),
-                pa.array(languages.tolist(), pa.string()),
-                pa.array([self.version] * size, pa.string()),
+                _cue_texts(cues, silent),
+                pa.array(languages, pa.string()),
+                pa.repeat(self.version, size),
                 reasons.top_reasons(
                     batch,
                     raw,
@@ -187,20 +187,21 @@ class Model:
         return np.column_stack([*learned, sarcasm, threat])
 
 
-def _intent(chances: Doubles, silent: tokens.Mask, least: float) -> tuple[list[str], Doubles]:
-    """Best intent and its probability; `other` where no intent is likely enough."""
+def _intent(chances: Doubles, silent: tokens.Mask, least: float) -> tuple[tokens.Positions, Doubles]:
+    """Row of the best intent and its probability; `other` where no intent is likely enough."""
     other = INTENTS.index("other")
     best = np.where(chances.max(axis=1) >= least, chances.argmax(axis=1), other)
     best = np.where(silent, other, best)
     confidence = np.where(silent, 0.0, chances[np.arange(len(chances)), best])
-    return [INTENTS[number] for number in best], confidence
+    return best, confidence
 
 
-def _cue_texts(cues: Doubles, silent: tokens.Mask) -> list[str]:
-    pattern = "{" + ", ".join(f'"{name}": %.3f' for name in CUES) + "}"
-    return [
-        _NO_CUES if quiet else pattern % tuple(row) for row, quiet in zip(cues.tolist(), silent.tolist(), strict=True)
-    ]
+def _cue_texts(cues: Doubles, silent: tokens.Mask) -> pa.Array:
+    millis = np.rint(np.where(silent[:, None], 0.0, cues) * 1000).astype(np.int32)
+    parts: list[pa.Array | str] = []
+    for column, name in enumerate(CUES):
+        parts += [", " if parts else "{", f'"{name}": ', _SHARES.take(pa.array(millis[:, column]))]
+    return pc.binary_join_element_wise(*parts, "}", "")
 
 
 def _refusal(folder: Path, value: str) -> RoomtoneError:
@@ -248,11 +249,14 @@ def assemble(folder: Path) -> Model:
     content = {name: _checked_bytes(folder, manifest, name) for name in (WORDS, INTENT_WORDS, TREES, HEADS, GOLDEN)}
     try:
         small = json.loads(content[HEADS])
+        words = WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES)
+        intents = WordTable.from_text(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS)
+        keys = np.union1d(words.keys, intents.keys)
         return Model(
             version=str(manifest["model_version"]),
             manifest=manifest,
-            words=WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES),
-            intents=WordTable.from_text(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS),
+            words=words.over(keys),
+            intents=intents.over(keys),
             trees=Trees(content[TREES].decode(), len(FEATURE_NAMES)),
             heads=Heads.from_json(small),
             table=tokens.TypeTable(),

@@ -2,8 +2,8 @@
 raw text.
 """
 
-import json
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,7 @@ def _heaviest_words(
     batch: Encoded, table: WordTable, found: Found, named: Integers, silent: Mask
 ) -> tuple[Positions, Positions, Positions, Doubles]:
     """The `_CANDIDATES` heaviest grams of each message: message, rank from 0, row of `found`, weight."""
-    lift = table.lift[found.row, named[found.message]] / table.norms(found, batch.size)[found.message]
+    lift = table.lift.take(found.row * table.lift.shape[1] + named[found.message]) / table.norms(found, batch.size)[found.message]
     heavy = np.flatnonzero((lift > _LEAST_WEIGHT) & ~silent[found.message])
     first = found.first[heavy]
     is_function_word = (first == found.last[heavy]) & ((batch.languages[first] & 1) > 0)
@@ -167,19 +167,20 @@ def _texts(batch: Encoded, raw: list[str], places: Positions, chosen: _Reasons) 
 
 def _shown(batch: Encoded, chosen: _Reasons) -> pa.Array:
     """The words of each reason in small letters, as they stand inside a JSON string; signs between words left out."""
-    ids, position = np.unique(np.concatenate([batch.ids[chosen.first], batch.ids[chosen.last]]), return_inverse=True)
-    words = pa.array([_quoted(batch.surfaces[row].lower()) for row in ids.tolist()], pa.string())
-    count = len(chosen.first)
-    singles = words.take(pa.array(position[:count]))
-    pairs = pc.binary_join_element_wise(singles, words.take(pa.array(position[count:])), " ")
+    first, last = batch.ids[chosen.first], batch.ids[chosen.last]
+    shown_rows = np.flatnonzero(_marked(len(batch.surfaces), first, last))
+    words = pa.array([_quoted(batch.surfaces[row].lower()) for row in shown_rows.tolist()], pa.string())
+    position = np.zeros(len(batch.surfaces), np.int32)
+    position[shown_rows] = np.arange(len(shown_rows))
+    singles = words.take(pa.array(position[first]))
+    pairs = pc.binary_join_element_wise(singles, words.take(pa.array(position[last])), " ")
     shown = pc.if_else(pa.array(chosen.first == chosen.last), singles, pairs)
-    # Phrases of three and four words, and words with a sign between them.
+    # Phrases of three and four words, and words with something between them.
     longer = np.flatnonzero(chosen.last - chosen.first > 1)
     if len(longer):
-        mask = np.zeros(count, np.bool_)
-        mask[longer] = True
+        mask = _marked(len(first), longer)
         texts = [
-            _quoted(" ".join(word.lower() for word in words if word[0].isalnum()))
+            _quoted(" ".join(word.lower() for word in (words[0], *filter(_is_word, words[1:-1]), words[-1])))
             for words in (_words(batch, chosen, row) for row in longer.tolist())
         ]
         shown = pc.replace_with_mask(shown, pa.array(mask), pa.array(texts, pa.string()))
@@ -190,8 +191,19 @@ def _words(batch: Encoded, chosen: _Reasons, row: int) -> list[str]:
     return [batch.surfaces[type_row] for type_row in batch.ids[chosen.first[row] : chosen.last[row] + 1].tolist()]
 
 
+def _is_word(token: str) -> bool:
+    return token[0].isalnum()
+
+
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    return encode_basestring(text)[1:-1]
+
+
+def _marked(size: int, *rows: npt.NDArray[np.integer]) -> Mask:
+    mask = np.zeros(size, np.bool_)
+    for part in rows:
+        mask[part] = True
+    return mask
 
 
 def _spans(batch: Encoded, raw: list[str], places: Positions, chosen: _Reasons) -> tuple[Positions, Positions]:
@@ -223,6 +235,8 @@ def locate(text: str, words: list[str]) -> tuple[int, int]:
 
 def known_words(batch: Encoded, table: WordTable, rarest_idf: float) -> Mask:
     """Marks tokens whose plain word the table knows as a frequent one."""
-    rows = table.place(batch.types.gram)
-    frequent = (rows >= 0) & (table.idf[rows] <= rarest_idf) & (batch.types.kind == tokens.WORD)
+    types = np.flatnonzero(_marked(len(batch.surfaces), batch.ids) & (batch.types.kind == tokens.WORD))
+    rows = table.place(batch.types.gram[types])
+    idf = table.idf[rows]
+    frequent = _marked(len(batch.surfaces), types[(rows >= 0) & (idf > 0) & (idf <= rarest_idf)])
     return np.asarray(frequent[batch.ids])
