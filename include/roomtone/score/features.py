@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from roomtone.score import lexicon, tokens
-from roomtone.score.keys import Integers
+from roomtone.score.keys import run_starts
 from roomtone.score.phrases import Phrases, phrases
-from roomtone.score.tokens import Encoded, Floats
+from roomtone.score.tokens import Encoded, Floats, Positions
 
 Doubles = npt.NDArray[np.float64]
 
@@ -95,16 +95,16 @@ def surface(batch: Encoded) -> Surface:
     """
     size, message, kind = batch.size, batch.message, batch.kind
     # Most tokens are words that no list holds: each count runs over those that one does, or that are no words.
-    listed = np.flatnonzero(batch.flags)
+    listed = np.flatnonzero(batch.flags != 0)
     flags, listed_message = batch.flags[listed], message[listed]
     plain = ~batch.negated[listed]
     other = np.flatnonzero(kind != tokens.WORD)
     other_kind, other_message = kind[other], message[other]
 
-    def count(rows: Integers) -> Doubles:
+    def count(rows: Positions) -> Doubles:
         return np.asarray(np.bincount(rows, minlength=size), np.float64)
 
-    def total(rows: Integers, values: Floats) -> Doubles:
+    def total(rows: Positions, values: Floats) -> Doubles:
         return np.asarray(np.bincount(rows, weights=values, minlength=size), np.float64)
 
     def has(bit: int) -> Doubles:
@@ -118,7 +118,7 @@ def surface(batch: Encoded) -> Surface:
 
     words = count(message) - count(other_message)
     caps = has(tokens.CAPS)
-    carriers = np.flatnonzero(batch.valence)
+    carriers = np.flatnonzero(batch.valence != 0)
     valence = _valence(batch, carriers, shouts=caps < 0.8 * words)
     owners = message[carriers]
     positive, negative = total(owners, np.maximum(valence, 0)), total(owners, np.minimum(valence, 0))
@@ -133,22 +133,10 @@ def surface(batch: Encoded) -> Surface:
     contrast[message[turning]] = turning  # the last one wins
     after = np.where(carriers > contrast[owners], valence, 0).astype(np.float32)
 
-    opens = np.flatnonzero(np.diff(batch.sentence, prepend=-1))
-    sentences = int(batch.sentence[-1]) + 1 if len(message) else 0
-    by_sentence = np.bincount(batch.sentence[carriers], weights=valence, minlength=sentences)
-    with_words = np.zeros(sentences, np.bool_)
-    with_words[batch.sentence[kind == tokens.WORD]] = True
-    spoken = np.flatnonzero(with_words)
-    owner = np.zeros(sentences, np.int64)
-    owner[batch.sentence[opens]] = message[opens]
-    owner, by_sentence = owner[spoken], by_sentence[spoken]
-    sentence_min, sentence_max, sentence_last = np.full(size, np.inf), np.full(size, -np.inf), np.zeros(size)
-    np.minimum.at(sentence_min, owner, by_sentence)
-    np.maximum.at(sentence_max, owner, by_sentence)
-    sentence_last[owner] = by_sentence
-
+    opens = run_starts(batch.sentence)
+    sentence_min, sentence_max, sentence_last = _sentence_colours(batch, opens, carriers, valence)
     ends_asking = np.zeros(size)
-    lasts = np.flatnonzero(np.diff(message, append=size))
+    lasts = np.append(run_starts(message)[1:], len(message))[: len(message)] - 1
     ends_asking[message[lasts]] = kind[lasts] == tokens.ASK
     asks = opens[(kind[opens] == tokens.WORD) & ((batch.flags[opens] & tokens.ASKING) > 0)]
     amounts = listed[(flags & tokens.QUANTITY) > 0]
@@ -168,8 +156,8 @@ def surface(batch: Encoded) -> Surface:
         sums / np.maximum(count(owners[colours]), 1.0),
         total(owners, after),
         np.minimum(positive, -negative),
-        np.where(np.isfinite(sentence_min), sentence_min, 0.0),
-        np.where(np.isfinite(sentence_max), sentence_max, 0.0),
+        sentence_min,
+        sentence_max,
         sentence_last,
         total(message[emojis], batch.valence[emojis]),
         count(owners[turned & (batch.valence[carriers] > 0)]),
@@ -204,7 +192,25 @@ def surface(batch: Encoded) -> Surface:
     return Surface(values.T, marked, words.astype(np.int64))
 
 
-def _valence(batch: Encoded, carriers: npt.NDArray[np.int64], shouts: npt.NDArray[np.bool_]) -> Floats:
+def _sentence_colours(
+    batch: Encoded, opens: Positions, carriers: Positions, valence: Floats
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Lowest, highest and last sum of valence over the sentences of each message that hold words, 0 without any."""
+    sentences = int(batch.sentence[-1]) + 1 if len(opens) else 0
+    sums = np.bincount(batch.sentence[carriers], weights=valence, minlength=sentences)
+    has_words = np.zeros(sentences, np.bool_)
+    has_words[batch.sentence[batch.kind == tokens.WORD]] = True
+    owners = np.zeros(sentences, np.int64)
+    owners[batch.sentence[opens]] = batch.message[opens]
+    sums, owners = sums[has_words], owners[has_words]
+    lowest, highest, last = np.full(batch.size, np.inf), np.full(batch.size, -np.inf), np.zeros(batch.size)
+    np.minimum.at(lowest, owners, sums)
+    np.maximum.at(highest, owners, sums)
+    last[owners] = sums
+    return np.where(np.isfinite(lowest), lowest, 0.0), np.where(np.isfinite(highest), highest, 0.0), last
+
+
+def _valence(batch: Encoded, carriers: Positions, shouts: npt.NDArray[np.bool_]) -> Floats:
     """Valence in context of the tokens `carriers`: boosted by the word before or by capitals among small letters,
     turned by negation. `shouts` marks messages in which capitals mean something.
     """
@@ -216,7 +222,7 @@ def _valence(batch: Encoded, carriers: npt.NDArray[np.int64], shouts: npt.NDArra
     shouting = shouts[batch.message[carriers]] & ((batch.flags[carriers] & tokens.CAPS) > 0)
     strength = np.abs(plain) + boosts * _BOOST + np.where(shouting, _CAPS_BOOST, 0)
     signed = np.sign(plain) * np.maximum(strength, 0.1)
-    return np.where(batch.negated[carriers], signed * _NEGATION_FACTOR, signed).astype(np.float32)
+    return np.asarray(np.where(batch.negated[carriers], signed * _NEGATION_FACTOR, signed), np.float32)
 
 
 def matrix(linear: npt.NDArray[np.floating], values: Floats) -> Doubles:

@@ -1,10 +1,11 @@
-"""Where a 64-bit key stands: a hash table in arrays, asked for a whole batch at once."""
+"""Where a 64-bit key stands, asked for a whole batch at once; where runs of equal numbers begin."""
 
 import numpy as np
 import numpy.typing as npt
 
 Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int32]
+Positions = npt.NDArray[np.int64]
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _LEAST_BITS = 10
@@ -30,7 +31,7 @@ class KeyTable:
         self._slot_keys = np.zeros(1 << bits, np.uint64)
         self._slot_rows = np.full(1 << bits, -1, np.int32)
 
-    def _home(self, keys: Hashes) -> npt.NDArray[np.int64]:
+    def _home(self, keys: Hashes) -> Positions:
         return np.asarray((keys * _SPREAD) >> np.uint64(64 - self._bits)).view(np.int64)
 
     def find(self, keys: Hashes) -> Integers:
@@ -65,3 +66,10 @@ class KeyTable:
             placed = self._slot_rows[slots] == rows
             self._slot_keys[slots[placed]] = keys[placed]
             keys, rows, slots = keys[~placed], rows[~placed], (slots[~placed] + 1) & ((1 << self._bits) - 1)
+
+
+def run_starts(values: npt.NDArray[np.integer]) -> Positions:
+    """Index of the first element of each run of equal `values`."""
+    starts = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=starts[1:])
+    return np.flatnonzero(starts)

@@ -24,17 +24,15 @@ def detect(batch: Encoded, known: Mask, hints: list[str | None]) -> npt.NDArray[
     `known` marks tokens that are frequent English words of the model; `hints` are codes such as `en` or `pt-BR`, or
     None.
     """
+
     def count(mask: Mask) -> npt.NDArray[np.int64]:
         return np.bincount(batch.message[mask], minlength=batch.size)
 
     words = np.maximum(count(batch.kind == tokens.WORD), 1)
-    listed = np.flatnonzero(batch.languages)
+    listed = np.flatnonzero(batch.languages != 0)
     bits, owners = batch.languages[listed], batch.message[listed]
     counts = np.column_stack(
-        [
-            np.bincount(owners[(bits & (1 << row)) > 0], minlength=batch.size)
-            for row in range(len(lexicon.LANGUAGES))
-        ]
+        [np.bincount(owners[(bits & (1 << row)) > 0], minlength=batch.size) for row in range(len(lexicon.LANGUAGES))]
     )
     english = counts[:, _ENGLISH_ROW]
     others = counts.copy()

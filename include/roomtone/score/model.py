@@ -46,7 +46,7 @@ OUTPUT = pa.schema(
 )
 """Columns of `Model.score`, in order."""
 
-_ROWS = 10_000
+_ROWS = 5_000
 _CHARACTERS = 4_000_000
 _GOLDEN_TOLERANCE = 0.002
 _GOLDEN_MISSES = 1

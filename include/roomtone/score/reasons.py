@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from roomtone.score import lexicon, tokens
 from roomtone.score.data import SENTIMENTS
-from roomtone.score.keys import Integers
+from roomtone.score.keys import Integers, run_starts
 from roomtone.score.phrases import Phrases
 from roomtone.score.tokens import Encoded, Mask, Positions
 from roomtone.score.weights import Found, WordTable
@@ -73,14 +73,17 @@ def top_reasons(
     last = np.full((slots, size), -1, np.int64)
     for slot, (mask, rank) in enumerate(_phrase_ranks(phrases, is_urgent, is_threat)):
         rows = _best(phrases, mask & ~silent[phrases.message], rank)
-        at = phrases.message[rows]
-        weight[slot, at], first[slot, at], last[slot, at] = phrases.weight[rows], phrases.first[rows], phrases.last[rows]
-    at, place, rows, share = _heaviest_words(batch, table, found, named, silent)
-    weight[2 + place, at], first[2 + place, at], last[2 + place, at] = share, found.first[rows], found.last[rows]
+        owner = phrases.message[rows]
+        weight[slot, owner] = phrases.weight[rows]
+        first[slot, owner], last[slot, owner] = phrases.first[rows], phrases.last[rows]
+    owner, place, rows, share = _heaviest_words(batch, table, found, named, silent)
+    spot = (2 + place, owner)
+    weight[spot], first[spot], last[spot] = share, found.first[rows], found.last[rows]
     label = np.empty((slots, size), np.int64)
     label[0], label[1], label[2:] = _THREAT_LABEL, _URGENT_LABEL, named
-    slot, message = _chosen(first, last)
-    chosen = _Reasons(message, *(part[slot, message] for part in (label, weight, first, last)))
+    told, message = _chosen(first, last)
+    at = (told, message)
+    chosen = _Reasons(message, label[at], weight[at], first[at], last[at])
     return _texts(batch, raw, places, chosen)
 
 
@@ -99,30 +102,34 @@ def _best(phrases: Phrases, mask: Mask, rank: Positions) -> Positions:
     """The phrase of each message among those of `mask`: the heaviest, then the first in rank, then in the text."""
     rows = np.flatnonzero(mask)
     order = rows[np.lexsort((phrases.first[rows], rank[rows], -phrases.weight[rows], phrases.message[rows]))]
-    return order[np.flatnonzero(np.diff(phrases.message[order], prepend=-1))]
+    return order[run_starts(phrases.message[order])]
 
 
 def _heaviest_words(
     batch: Encoded, table: WordTable, found: Found, named: Integers, silent: Mask
 ) -> tuple[Positions, Positions, Positions, Doubles]:
     """The `_CANDIDATES` heaviest grams of each message: message, rank from 0, row of `found`, weight."""
-    lift = table.lift.take(found.row * table.lift.shape[1] + named[found.message]) / table.norms(found, batch.size)[found.message]
-    heavy = np.flatnonzero((lift > _LEAST_WEIGHT) & ~silent[found.message])
+    lift = table.lift.take(found.row * table.lift.shape[1] + named[found.message])
+    heavy = np.flatnonzero(lift > 0)
+    message = found.message[heavy]
+    weight = lift[heavy] / table.norms(found, batch.size)[message]
+    on = (weight > _LEAST_WEIGHT) & ~silent[message]
+    heavy, weight = heavy[on], weight[on]
     first = found.first[heavy]
     is_function_word = (first == found.last[heavy]) & ((batch.languages[first] & 1) > 0)
-    heavy = heavy[~is_function_word]
-    message = found.message[heavy].astype(np.int64)
-    begins = np.searchsorted(found.message, np.arange(batch.size))
-    downwards = _HEAVIEST - lift[heavy].astype(np.float32).view(np.int32)
-    keys = (message << _WEIGHT_BITS | downwards) << _PLACE_BITS | (heavy - begins[message])
+    heavy, weight = heavy[~is_function_word], weight[~is_function_word]
+    message = found.message[heavy]
+    begins = np.searchsorted(message, np.arange(batch.size))
+    downwards = _HEAVIEST - weight.astype(np.float32).view(np.int32)
+    keys = (message << _WEIGHT_BITS | downwards) << _PLACE_BITS | (np.arange(len(heavy)) - begins[message])
     keys.sort()
     message = keys >> (_WEIGHT_BITS + _PLACE_BITS)
-    starts = np.flatnonzero(np.diff(message, prepend=-1))
+    starts = run_starts(message)
     place = np.arange(len(keys)) - np.repeat(starts, np.diff(starts, append=len(keys)))
     kept = np.flatnonzero(place < _CANDIDATES)
     message = message[kept]
     rows = begins[message] + (keys[kept] & ((1 << _PLACE_BITS) - 1))
-    return message, place[kept], rows, lift[rows]
+    return message, place[kept], heavy[rows], weight[rows]
 
 
 def _chosen(first: Positions, last: Positions) -> tuple[Positions, Positions]:
@@ -137,8 +144,8 @@ def _chosen(first: Positions, last: Positions) -> tuple[Positions, Positions]:
             free &= ~(told[before] & (first[slot] <= last[before]) & (last[slot] >= first[before]))
         told[slot] = free
         count += free
-    message, slot = np.nonzero(told.T)
-    return slot, message
+    message, slots = np.nonzero(told.T)
+    return slots, message
 
 
 def _texts(batch: Encoded, raw: list[str], places: Positions, chosen: _Reasons) -> pa.Array:

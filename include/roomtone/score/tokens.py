@@ -1,7 +1,6 @@
 """Cleaned texts to token arrays: one pass over a whole batch, attributes looked up once per distinct token."""
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -9,8 +8,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import lexicon
-from roomtone.score.keys import Hashes, Integers, KeyTable
+from roomtone.score import keys, lexicon
+from roomtone.score.chunks import ChunkTable
+from roomtone.score.keys import run_starts
 
 TEXT_VERSION = 1
 """Raised whenever cleaning, tokens or word lists change what a text turns into; a model of another version is
@@ -18,7 +18,9 @@ refused.
 """
 
 Floats = npt.NDArray[np.float32]
-Positions = npt.NDArray[np.int64]
+Integers = keys.Integers
+Hashes = keys.Hashes
+Positions = keys.Positions
 Mask = npt.NDArray[np.bool_]
 
 SEPARATOR = "\x1e"
@@ -87,12 +89,9 @@ _MOST_CHARACTERS = 16_000_000
 _NO_FACTS = (0.0, 0, 0)
 
 _SPACE, _LINE_FEED, _EDGE = ord(" "), ord("\n"), ord(SEPARATOR)
-_HALF = np.uint64(32)
-_LONG = np.uint64(1 << 63)
-_LOW_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
 _KINDS = np.arange(EDGE + 1)
 _ENDS_SENTENCE = np.isin(_KINDS, (EXCLAIM, ASK, ELLIPSIS, STOP))
-_IS_SIGN = np.isin(_KINDS, (EXCLAIM, ASK))
+_IS_UNIT = np.isin(_KINDS, (WORD, NUMBER, EMOJI))
 
 
 def split(text: str) -> list[str]:
@@ -118,18 +117,6 @@ class Types:
     length: Integers
 
 
-@dataclass(frozen=True)
-class _Chunks:
-    """Distinct chunks (what stands between spaces, with the space): where each one's tokens lie in `tokens`, rows of
-    `Types`, and at which character of the chunk each token begins.
-    """
-
-    starts: Integers
-    counts: Integers
-    tokens: Integers
-    offsets: Integers
-
-
 class TypeTable:
     """Distinct tokens and chunks seen so far and what is known of them, so that each is looked at once.
 
@@ -137,84 +124,45 @@ class TypeTable:
     """
 
     def __init__(self) -> None:
-        # Nobody can choose a text whose chunks take the place of another customer's: the salt is drawn at each start.
-        self._salt = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
         self._empty()
 
     def _empty(self) -> None:
         self._ids: dict[str, int] = {}
+        self._characters = 0
         self.surfaces: list[str] = []
         self.types = _attributes([])
-        nothing = np.zeros(0, np.int32)
-        self._keys = KeyTable()
-        self._characters = 0
-        self.chunks = _Chunks(nothing, nothing, nothing, nothing)
+        self.chunks = ChunkTable()
 
     def encode(self, text: bytes, starts: Positions, ends: Positions) -> Integers:
         """Rows of `chunks` for the chunks text[start:end] of UTF-8 `text`, each ending in its space or line feed."""
-        if len(self._ids) > _MOST_TYPES or len(self._keys) > _MOST_CHUNKS or self._characters > _MOST_CHARACTERS:
+        if len(self._ids) > _MOST_TYPES or len(self.chunks) > _MOST_CHUNKS or self._characters > _MOST_CHARACTERS:
             self._empty()
-        keys = self._chunk_keys(text, starts, ends)
-        rows = self._keys.find(keys)
+        found = self.chunks.keys_of(text, starts, ends)
+        rows = self.chunks.find(found)
         new = np.flatnonzero(rows < 0)
         if len(new):
-            distinct, at, inverse = np.unique(keys[new], return_index=True, return_inverse=True)
-            first = len(self._keys)
+            distinct, at, inverse = np.unique(found[new], return_index=True, return_inverse=True)
+            rows[new] = len(self.chunks) + inverse
             at = new[at]
-            self._learn([text[start:end] for start, end in zip(starts[at].tolist(), ends[at].tolist(), strict=True)])
-            self._keys.add(distinct)
-            rows[new] = first + inverse
+            spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
+            self.chunks.add(distinct, *self._search([text[start:end] for start, end in spans]))
         return rows
 
-    def _chunk_keys(self, text: bytes, starts: Positions, ends: Positions) -> Hashes:
-        """A key for each chunk: its bytes themselves up to eight of them, a salted 63-bit hash for longer ones.
-
-        The two kinds cannot meet: the eighth byte of a short chunk is its space, its line feed, or nothing.
-        """
-        windows = np.ndarray((len(text) + 1,), "<u8", buffer=text + bytes(8), strides=(1,))
-        lengths = ends - starts
-        keys: Hashes = windows[starts] & _LOW_BYTES[np.minimum(lengths, 8)]
-        rows = np.flatnonzero(lengths > 8)
-        if not len(rows):
-            return keys
-        at, left, key = starts[rows], lengths[rows], keys[rows]
-        while len(at):
-            key = (key ^ (key >> _HALF)) * self._salt
-            at, left = at + 8, left - 8
-            key ^= windows[at] & _LOW_BYTES[np.minimum(left, 8)]
-            done = left <= 8
-            keys[rows[done]] = key[done]
-            rows, at, left, key = rows[~done], at[~done], left[~done], key[~done]
-        long = lengths > 8
-        mixed = keys[long] * self._salt
-        keys[long] = (mixed ^ (mixed >> _HALF)) | _LONG
-        return keys
-
-    def _learn(self, chunks: list[bytes]) -> None:
-        texts = b"".join([chunk + SEPARATOR.encode() for chunk in chunks]).decode("utf-8", "surrogatepass")
-        parts = _PARTS.split(_EMAIL.sub(_blank, texts) if "@" in texts else texts)
-        # split gives what lies before each token, and the token, in turn
-        lengths = np.fromiter(map(len, parts), np.int32, len(parts))
-        places = np.cumsum(lengths, dtype=np.int32)[:-1:2]
+    def _search(self, chunks: list[bytes]) -> tuple[Positions, Positions, Positions]:
+        """How many tokens each chunk holds; their rows and the character of the chunk at which each begins."""
+        text = SEPARATOR.join([chunk.decode("utf-8", "surrogatepass") for chunk in chunks]) + SEPARATOR
+        # split gives what lies before a token, and the token, in turn; a separator is a token too.
+        parts = _PARTS.split(_EMAIL.sub(_blank, text) if "@" in text else text)
+        begins = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))[:-1:2]
         found = parts[1::2]
         self._know(found)
-        edges = np.flatnonzero(np.fromiter((token == SEPARATOR for token in found), np.bool_, len(found)))
-        # An edge stands after each chunk; between edges lie the chunk's tokens.
-        ids = np.fromiter(map(self._ids.__getitem__, found), np.int32, len(found))
-        kept = np.ones(len(found), np.bool_)
-        kept[edges] = False
-        begins = np.concatenate([[0], places[edges[:-1]] + 1]).astype(np.int32)
-        counts = np.diff(edges, prepend=-1).astype(np.int32) - 1
-        old = self.chunks
-        starts = len(old.tokens) + np.cumsum(counts, dtype=np.int32) - counts
-        offsets = places[kept] - np.repeat(begins, counts)
-        self.chunks = _Chunks(
-            np.concatenate([old.starts, starts]),
-            np.concatenate([old.counts, counts]),
-            np.concatenate([old.tokens, ids[kept]]),
-            np.concatenate([old.offsets, offsets]),
-        )
-        self._characters += len(texts)
+        self._characters += len(text)
+        rows = np.fromiter(map(self._ids.__getitem__, found), np.int64, len(found))
+        is_edge = rows == self._ids[SEPARATOR]
+        edges = np.flatnonzero(is_edge)
+        counts = np.diff(edges, prepend=-1) - 1
+        chunk_begins = np.concatenate([[0], begins[edges[:-1]] + 1])
+        return counts, rows[~is_edge], begins[~is_edge] - np.repeat(chunk_begins, counts)
 
     def _know(self, found: list[str]) -> None:
         new = sorted(set(found) - self._ids.keys())
@@ -236,8 +184,8 @@ def _word_facts() -> dict[str, tuple[float, int, int]]:
     for bit, words in _LISTS:
         for word in words:
             flags[word] = flags.get(word, 0) | bit
-    for words in lexicon.PHRASES.values():
-        for phrase in words:
+    for phrases in lexicon.PHRASES.values():
+        for phrase in phrases:
             opener = lexicon.normalise(split(phrase)[0])
             flags[opener] = flags.get(opener, 0) | OPENER
     languages: dict[str, int] = {}
@@ -330,10 +278,10 @@ class Encoded:
     size: int
     types: Types
     surfaces: list[str]
-    ids: Integers
-    message: Integers
-    sentence: Integers
-    start: Integers
+    ids: Positions
+    message: Positions
+    sentence: Positions
+    start: Positions
     negated: Mask
     kind: npt.NDArray[np.int8]
     gram: Hashes
@@ -346,8 +294,8 @@ class Encoded:
 def encode(texts: list[str], table: TypeTable) -> Encoded:
     """Tokens of cleaned `texts`.
 
-    No token holds a space and a line feed is one of its own, so the texts are cut at these, and only chunks that `table`
-    has not seen are searched for tokens.
+    No token holds a space and a line feed is one of its own, so the texts are cut at these, and only chunks that
+    `table` has not seen are searched for tokens.
     """
     joined = SEPARATOR.join(texts) + SEPARATOR if texts else ""
     if joined.count(SEPARATOR) != len(texts):
@@ -362,14 +310,14 @@ def encode(texts: list[str], table: TypeTable) -> Encoded:
 
     chunks, types = table.chunks, table.types
     counts = chunks.counts[rows]
-    before = np.cumsum(counts, dtype=np.int32) - counts
-    at = np.arange(counts.sum(), dtype=np.int32) + np.repeat(chunks.starts[rows] - before, counts)
+    before = np.cumsum(counts) - counts
+    chunk = np.repeat(np.arange(len(rows)), counts)
+    at = np.arange(len(chunk)) + (chunks.starts[rows] - before)[chunk]
     ids = chunks.tokens[at]
-    chunk_message = np.cumsum(is_last, dtype=np.int32) - is_last
+    chunk_message = np.cumsum(is_last) - is_last
     characters = _characters(letters, starts) if len(letters) > len(joined) else starts
-    opens = characters[np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1])] if len(texts) else characters
-    chunk_start = (characters - opens[chunk_message]).astype(np.int32)
-    message = np.repeat(chunk_message, counts).astype(np.int32)
+    opens = characters[np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1])] if texts else characters
+    message = chunk_message[chunk]
 
     kind, flags = types.kind[ids], types.flags[ids]
     ends_sentence = _ENDS_SENTENCE[kind]
@@ -379,8 +327,8 @@ def encode(texts: list[str], table: TypeTable) -> Encoded:
         surfaces=table.surfaces,
         ids=ids,
         message=message,
-        sentence=np.cumsum(ends_sentence, dtype=np.int32) - ends_sentence + message,
-        start=np.repeat(chunk_start, counts) + chunks.offsets[at],
+        sentence=np.cumsum(ends_sentence) - ends_sentence + message,
+        start=(characters - opens[chunk_message])[chunk] + chunks.offsets[at],
         negated=_negation(kind, flags, message),
         kind=kind,
         gram=types.gram[ids],
@@ -397,14 +345,14 @@ def _characters(letters: npt.NDArray[np.uint8], starts: Positions) -> Positions:
     return np.asarray((np.cumsum(begins, dtype=np.int32) - begins)[starts], np.int64)
 
 
-def _negation(kind: npt.NDArray[np.int8], flags: Integers, message: Integers) -> Mask:
+def _negation(kind: npt.NDArray[np.int8], flags: Integers, message: Positions) -> Mask:
     if not len(kind):
         return np.zeros(0, np.bool_)
     words = np.cumsum(kind == WORD, dtype=np.int32)
     position = np.arange(len(kind), dtype=np.int32)
     negator = (flags & NEGATOR) > 0
     ends = np.where((kind != WORD) & (kind != NUMBER) | ((flags & CONTRAST) > 0), position, -1)
-    opens = np.flatnonzero(np.diff(message, prepend=-1))
+    opens = run_starts(message)
     ends[opens] = np.maximum(ends[opens], opens - 1)
     last_negator = np.maximum.accumulate(np.where(negator, position, -1))
     inside = (last_negator > np.maximum.accumulate(ends)) & (last_negator < position)
@@ -417,30 +365,21 @@ class Grams:
     """Word uni- and bigrams: key, message, and the first and last token each covers."""
 
     key: Hashes
-    message: Integers
-    first: Integers
-    last: Integers
+    message: Positions
+    first: Positions
+    last: Positions
 
 
 def grams(batch: Encoded) -> Grams:
-    """Negation-marked uni- and bigrams, in order of their first token. Bigrams run over words and numbers of one
-    sentence; commas do not part them.
-    """
-    kinds = batch.kind
-    here = np.flatnonzero(batch.gram)
-    is_sign = _IS_SIGN[kinds[here]]
-    unit = here[~is_sign]
+    """Negation-marked uni- and bigrams. Bigrams run over words and numbers of one sentence; commas do not part them."""
+    here = np.flatnonzero(batch.gram != 0)
     marked = batch.gram[here]
     marked[batch.negated[here]] ^= _NEGATED
-    words = marked[~is_sign]
+    is_unit = _IS_UNIT[batch.kind[here]]
+    unit, words = here[is_unit], marked[is_unit]
     sentence = batch.sentence[unit]
     adjacent = np.flatnonzero(sentence[1:] == sentence[:-1])
     pairs = (words[adjacent] * MULTIPLIER + _OFFSET) ^ words[adjacent + 1]
-    # Each token has a place for its unigram and one for the bigram that it begins.
-    places = np.concatenate([2 * here, 2 * unit[adjacent] + 1])
-    taken = np.full(2 * len(kinds), -1, np.int32)
-    taken[places] = np.arange(len(places), dtype=np.int32)
-    order = taken[taken >= 0]
-    first = np.concatenate([here, unit[adjacent]])[order].astype(np.int32)
-    last = np.concatenate([here, unit[adjacent + 1]])[order].astype(np.int32)
-    return Grams(np.concatenate([marked, pairs])[order], batch.message[first], first, last)
+    opens = unit[adjacent]
+    first, last = np.concatenate([here, opens]), np.concatenate([here, unit[adjacent + 1]])
+    return Grams(np.concatenate([marked, pairs]), batch.message[first], first, last)

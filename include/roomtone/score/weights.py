@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score.keys import Hashes, Integers, KeyTable
-from roomtone.score.tokens import Floats, Grams
+from roomtone.score.keys import Hashes, Integers, KeyTable, run_starts
+from roomtone.score.tokens import Floats, Grams, Positions
 
 _FIRST_COLUMNS = ("key", "idf")
 
@@ -19,10 +19,10 @@ _FIRST_COLUMNS = ("key", "idf")
 class Found:
     """Known grams of a batch, each once a message, in order of message: message, table row, first and last token."""
 
-    message: Integers
-    row: Integers
-    first: Integers
-    last: Integers
+    message: Positions
+    row: Positions
+    first: Positions
+    last: Positions
 
 
 @dataclass(frozen=True)
@@ -65,27 +65,27 @@ class WordTable:
         """Known grams of a batch; a gram that a message repeats counts once."""
         place = self.place(grams.key)
         hit = np.flatnonzero(place >= 0)
-        pair = grams.message[hit].astype(np.int64) * len(self.keys) + place[hit]
-        _, once = np.unique(pair, return_index=True)
+        row = place[hit].astype(np.int64)
+        _, once = np.unique(grams.message[hit] * len(self.keys) + row, return_index=True)
         chosen = hit[once]
-        return Found(grams.message[chosen], place[chosen], grams.first[chosen], grams.last[chosen])
+        return Found(grams.message[chosen], row[once], grams.first[chosen], grams.last[chosen])
 
     def norms(self, found: Found, size: int) -> npt.NDArray[np.float64]:
         """Euclidean norm of each message's idf vector; 1 where nothing is known."""
-        squares = np.bincount(found.message, weights=self._squares.take(found.row), minlength=size)
+        squares = _sums(self._squares.take(found.row), found.message, size)
         return np.sqrt(np.where(squares > 0, squares, 1.0))
 
     def scores(self, found: Found, size: int) -> npt.NDArray[np.float64]:
         """Scores of all heads, messages x heads."""
-        sums = np.zeros((size, self.weights.shape[1]))
-        known = np.flatnonzero(self.idf.take(found.row))
-        if len(known):
-            row, message = found.row[known], found.message[known]
-            starts = np.flatnonzero(np.diff(message, prepend=-1))
-            sums[message[starts]] = np.add.reduceat(self.weights.take(row, axis=0), starts, axis=0)
-        return sums / self.norms(found, size)[:, None] + self.bias
+        row, message = found.row, found.message
+        known = np.flatnonzero(self.idf.take(row) > 0)
+        if 2 * len(known) < len(row):
+            row, message = row.take(known), message.take(known)
+        return _sums(self.weights.take(row, axis=0), message, size) / self.norms(found, size)[:, None] + self.bias
 
-    def sentence_extremes(self, found: Found, sentence: Integers, size: int) -> npt.NDArray[np.float64]:
+    def sentence_extremes(
+        self, found: Found, sentence: npt.NDArray[np.signedinteger], size: int
+    ) -> npt.NDArray[np.float64]:
         """Highest (negative - neutral) and (positive - neutral) linear score of a message's sentences, messages x 2.
 
         A complaint in one line of a long, polite letter shows here. `sentence` is the sentence of each found gram,
@@ -97,7 +97,7 @@ class WordTable:
             return highest
         count = int(sentence.max()) + 1
         squares = np.bincount(sentence, weights=self._squares.take(found.row), minlength=count)
-        present = np.flatnonzero(squares)
+        present = np.flatnonzero(squares > 0)
         owner = np.zeros(count, np.int64)
         owner[sentence] = found.message
         gaps = self._gaps.take(found.row, axis=0)
@@ -152,6 +152,15 @@ class WordTable:
     def rounded(self) -> "WordTable":
         """As it reads back from disk, so that training and scoring see the same numbers."""
         return WordTable.from_text(self.to_text(), self.bias, self.heads)
+
+
+def _sums(values: npt.NDArray[np.floating], message: Positions, size: int) -> npt.NDArray[np.float64]:
+    """Sums of `values` over each message; `message` is in order."""
+    sums = np.zeros((size, *values.shape[1:]))
+    if len(values):
+        starts = run_starts(message)
+        sums[message[starts]] = np.add.reduceat(values, starts, axis=0)
+    return sums
 
 
 def _layout(heads: int) -> np.dtype[np.void]:
