@@ -48,7 +48,8 @@ def train_brand(
     progress("writing the model")
     contents |= _files(learned)
     cold_version = str(manifest.get("cold_start", manifest["model_version"]))
-    digest = hashlib.sha256(b"".join(hashlib.sha256(contents[name]).digest() for name in sorted(contents)))
+    decisive = [name for name in sorted(contents) if name not in (CARD, "reliability.svg", model.GOLDEN)]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(contents[name]).digest() for name in decisive))
     manifest |= {
         "model_version": f"{cold_version}-{digest.hexdigest()[:8]}",
         "cold_start": cold_version,
