@@ -107,20 +107,44 @@ def score(
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0917 - the options of one command
     output: Annotated[Path, typer.Option("--output", help="Folder for the new model.")],
     labels: Annotated[
         Path | None, typer.Option("--labels", help="JSON Lines with id, text, sentiment of your own brand.")
     ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option("--unlabelled", help="JSON Lines with id, text: your brand's latest messages.")
+    ] = None,
+    from_reviews: Annotated[
+        bool, typer.Option("--from-reviews", help="Take the labels that people gave in reviews, and --labels if given.")
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of the model to start from; default: ROOMTONE_MODEL.")
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train on the open sets again, with the labels among them.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and data give the same model.")] = 7,
 ) -> None:
-    """Train a mood model on the open sets of ROOMTONE_DATA and write it with its model card."""
-    from roomtone.score.train import train as train_model
-
+    """Teach the model in use a brand's own messages; without any, train it anew on the open sets of ROOMTONE_DATA."""
     settings = load_settings()
     with _progress() as show:
         show("train")
-        train_model(settings.data_dir, output, seed=seed, labels=labels)
+        if refit or not (labels or unlabelled or from_reviews):
+            from roomtone.score.train import train as train_model
+
+            train_model(settings.data_dir, output, seed=seed, labels=labels)
+        else:
+            from roomtone.score import brand_artefact
+
+            answers, texts = brand_artefact.evidence(
+                settings, labels, unlabelled, from_reviews=from_reviews, warn=_warn, seed=seed
+            )
+            learned = brand_artefact.train_brand(
+                model or settings.model_dir, output, answers, texts, seed=seed, progress=show
+            )
+            for line in learned.lines:
+                typer.echo(line)
     typer.echo(f"model written to {output}; read {output / 'MODEL_CARD.md'}")
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import brand as brands
 from roomtone.score import features, language, reasons, tokens
 from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, URGENCIES
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
@@ -67,6 +69,7 @@ class Model:
     trees: Trees
     heads: Heads
     table: tokens.TypeTable
+    brand: brands.Brand | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Model":
@@ -101,6 +104,17 @@ class Model:
             start = end
         return pa.concat_tables(parts) if parts else OUTPUT.empty_table()
 
+    def cold_start(self, texts: list[str]) -> tuple[Doubles, tokens.Mask]:
+        """Sentiment probabilities of raw `texts` without what a brand has taught (texts x 3), and which of them the
+        model reads: where it abstains because of the language, they are the declared prior's.
+        """
+        batch = tokens.encode([clean_body(text) for text in texts], self.table)
+        surface = features.surface(batch)
+        chances = self._cold_chances(self._columns(batch, self.words.find(tokens.grams(batch)), surface))
+        _, silent = self._silent(batch, surface, [None] * len(texts))
+        chances[silent] = [self.heads.prior[name] for name in SENTIMENTS]
+        return chances, ~silent | (surface.words == 0)
+
     def columns(self, texts: list[str]) -> Doubles:
         """Feature matrix (texts x `FEATURE_NAMES`) of cleaned texts, as the trees see it."""
         batch = tokens.encode(texts, self.table)
@@ -118,16 +132,10 @@ class Model:
         found = self.words.find(tokens.grams(batch))
         columns = self._columns(batch, found, surface)
 
-        languages = language.detect(batch, reasons.known_words(batch, self.words, self.manifest["frequent_idf"]), hints)
-        emojis = np.bincount(batch.message[batch.kind == tokens.EMOJI], minlength=size)[:size]
-        empty = (surface.words == 0) & (emojis == 0)
-        silent = empty | ((languages != language.ENGLISH) & (surface.words > 0))
-
-        chances = self.heads.scaling.apply(self.trees.predict(columns))
-        chances[silent] = [self.heads.prior[name] for name in SENTIMENTS]
-        named = chances.argmax(axis=1).astype(np.int32)
+        languages, silent = self._silent(batch, surface, hints)
+        chances, named = self._sentiments(columns, grams, silent)
         confidence = chances[np.arange(size), named]
-        abstained = silent | (confidence < self.manifest["abstain_below"])
+        abstained = silent | (chances.max(axis=1) < self.manifest["abstain_below"])
 
         urgency = self.heads.urgency.apply(columns)
         urgency[silent] = [0.0, 1.0, 0.0]
@@ -164,6 +172,31 @@ class Model:
             ],
             schema=OUTPUT,
         )
+
+    def _silent(
+        self, batch: tokens.Encoded, surface: features.Surface, hints: list[str | None]
+    ) -> tuple[npt.NDArray[np.object_], tokens.Mask]:
+        """Languages, and which messages say nothing that the model reads: no words, or words of another language."""
+        languages = language.detect(batch, reasons.known_words(batch, self.words, self.manifest["frequent_idf"]), hints)
+        emojis = np.bincount(batch.message[batch.kind == tokens.EMOJI], minlength=batch.size)[: batch.size]
+        empty = (surface.words == 0) & (emojis == 0)
+        return languages, empty | ((languages != language.ENGLISH) & (surface.words > 0))
+
+    def _cold_chances(self, columns: Doubles) -> Doubles:
+        return self.heads.scaling.apply(self.trees.predict(columns))
+
+    def _sentiments(
+        self, columns: Doubles, grams: tokens.Grams, silent: tokens.Mask
+    ) -> tuple[Doubles, tokens.Integers]:
+        """Probabilities of the sentiments and the number of the one that each message is given."""
+        chances = self._cold_chances(columns)
+        prior = np.array([self.heads.prior[name] for name in SENTIMENTS])
+        if self.brand is None:
+            chances[silent] = prior
+            return chances, chances.argmax(axis=1).astype(np.int32)
+        chances = self.brand.chances(chances, columns, grams)
+        chances[silent] = self.brand.prior
+        return chances, self.brand.named(chances).astype(np.int32)
 
     def _cues(self, columns: Doubles, values: tokens.Floats, chances: Doubles) -> Doubles:
         """Probabilities of `CUES`.
@@ -247,6 +280,11 @@ def assemble(folder: Path) -> Model:
     """The model in `folder` with its files checked but not its golden predictions."""
     manifest = read_manifest(folder)
     content = {name: _checked_bytes(folder, manifest, name) for name in (WORDS, INTENT_WORDS, TREES, HEADS, GOLDEN)}
+    of_brand = {
+        name: _checked_bytes(folder, manifest, name)
+        for name in (brands.FILE, brands.WORDS, brands.TREES)
+        if name in manifest["files"]
+    }
     try:
         small = json.loads(content[HEADS])
         words = WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES)
@@ -260,9 +298,18 @@ def assemble(folder: Path) -> Model:
             trees=Trees(content[TREES].decode(), len(FEATURE_NAMES)),
             heads=Heads.from_json(small),
             table=tokens.TypeTable(),
+            brand=_brand(of_brand),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise _refusal(folder, f"its contents do not fit together ({type(error).__name__})") from error
+
+
+def _brand(content: dict[str, bytes]) -> brands.Brand | None:
+    if brands.FILE not in content:
+        return None
+    return brands.Brand.from_json(
+        json.loads(content[brands.FILE]), content.get(brands.WORDS), content.get(brands.TREES)
+    )
 
 
 def _checked(model: Model, folder: Path) -> Model:

@@ -169,6 +169,18 @@ acknowledged = sa.Table(
     sa.Column("acknowledged_at", UtcDateTime, nullable=False),
 )
 
+# What people said of a message's mood. A second answer of the same person is a row of its own: the later one counts.
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("message_id", sa.String, primary_key=True),
+    sa.Column("body_hash", sa.String, primary_key=True),
+    sa.Column("labelled_by", sa.String, primary_key=True),
+    sa.Column("labelled_at", UtcDateTime, primary_key=True),
+    sa.Column("sentiment", sa.String, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
+)
+
 # Which vendor record a customer is at a destination; `vendor_id` is null where the destination was asked and has none.
 vendor_identities = sa.Table(
     "vendor_identities",
