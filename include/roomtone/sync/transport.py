@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, NoReturn
 
+import httpcore
 import httpx
 
 from roomtone.errors import RoomtoneError
@@ -70,6 +71,14 @@ class VendorUnreachableError(RoomtoneError):
     """Nothing listens there, or it lets nobody in: no call can succeed until a person has looked."""
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How a transport waits and what it measures waiting with, in seconds; a simulation has its own."""
+
+    sleep: Callable[[float], None] = time.sleep
+    timer: Callable[[], float] = time.monotonic
+
+
 @dataclass
 class _Bucket:
     """Two token buckets, one a second and one a minute, both full at the start."""
@@ -94,7 +103,11 @@ class _Bucket:
 
 
 class Transport:
-    """An HTTP client for one destination. Any call that is not one of `endpoints` raises before it leaves."""
+    """An HTTP client for one destination. Any call that is not one of `endpoints` raises before it leaves.
+
+    `check` is called before each call and again immediately before each piece of it is handed to the network; it raises
+    where the sync that owns this client may no longer send.
+    """
 
     def __init__(
         self,
@@ -113,9 +126,14 @@ class Transport:
         self._sleep = sleep
         self._timer = timer
         self._given_up = 0
+        self.check: Callable[[], None] = _always_may_send
         # The environment is read by the settings alone; a redirect could carry the credential to another host.
         self._client = httpx.Client(
-            headers=dict(headers), timeout=_TIMEOUT, follow_redirects=False, trust_env=False, verify=_certificates()
+            headers=dict(headers),
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            transport=_FencedCarrier(self._check),
         )
 
     def close(self) -> None:
@@ -123,6 +141,10 @@ class Transport:
 
     def sleep(self, seconds: float) -> None:
         self._sleep(seconds)
+
+    def _check(self) -> None:
+        # Asked for anew each time: the fence is set after the client was made.
+        self.check()
 
     def call(
         self,
@@ -170,6 +192,7 @@ class Transport:
             self._wait_for_token(endpoint)
             is_last = attempt == TRIES or self._timer() > deadline
             wait = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+            self.check()
             try:
                 response = self._client.send(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -242,6 +265,60 @@ class Transport:
             text = text.replace(secret, "***")
         text = re.sub(r"[^\s\"'<>(),:;]+@[^\s\"'<>(),:;]+", "***", text)
         return " ".join(re.sub(r"\+?\d[\d ()-]{7,}\d", "***", text).split())[:300]
+
+
+def _always_may_send() -> None:
+    """What a client without a fence asks."""
+
+
+class _FencedCarrier(httpx.HTTPTransport):
+    """Carries requests over the network and asks `check` right before each write to a socket.
+
+    A process can be stopped between any two of its steps and go on much later. Asked only before a call, a check could
+    be long out of date when the call leaves; asked here, what is left is the time from one instruction to the next.
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__(verify=_certificates(), trust_env=False)
+        # The client has no parameter for a backend of the network; its pool has one.
+        self._pool.close()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=_certificates(),
+            max_connections=4,
+            max_keepalive_connections=2,
+            keepalive_expiry=5.0,
+            network_backend=_FencedBackend(check),
+        )
+
+
+class _FencedBackend(httpcore.SyncBackend):
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _FencedStream(super().connect_tcp(*arguments, **options), self._check)
+
+
+class _FencedStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, check: Callable[[], None]) -> None:
+        self._stream = stream
+        self._check = check
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._check()
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _FencedStream(self._stream.start_tls(*arguments, **options), self._check)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 @cache

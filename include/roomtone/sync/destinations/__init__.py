@@ -7,6 +7,7 @@ from roomtone.sync.destinations.base import Destination
 from roomtone.sync.destinations.files import Files
 from roomtone.sync.destinations.klaviyo import Klaviyo
 from roomtone.sync.destinations.zendesk import Zendesk
+from roomtone.sync.transport import Timing
 
 _CLASSES: dict[str, type[Destination]] = {"files": Files, "klaviyo": Klaviyo, "zendesk": Zendesk}
 NAMES = tuple(_CLASSES)
@@ -23,11 +24,13 @@ def destination_class(name: str) -> type[Destination]:
         ) from None
 
 
-def open_destination(settings: Settings, store: OperationalStore, name: str, sync_run_id: int) -> Destination:
+def open_destination(
+    settings: Settings, store: OperationalStore, name: str, sync_run_id: int, timing: Timing | None = None
+) -> Destination:
     """The destination `name`, connected; raises RoomtoneError for an unknown one or one without an address."""
     declared = destination_class(name)
     if declared is Files:
         return Files(settings, sync_run_id)
     if declared is Klaviyo:
-        return Klaviyo(settings.connection(name), store)
+        return Klaviyo(settings.connection(name), store, timing)
     return Zendesk(settings.connection(name))
