@@ -1,263 +1,43 @@
-"""What every destination must do, whoever is behind it: one table, one line for each, the same questions to all."""
+"""What every destination must do, whoever is behind it: the same questions to all of the table."""
 
-import math
+import ssl
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count, cycle
+from math import ceil
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from conftest import Sandbox
-from roomtone.sandbox import braze_api, customerio_api, marketing_api, request_tracker_api, webhook_receiver
+from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
+from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
-from roomtone.sync import run, sync, transport
-from roomtone.sync.desired import KINDS, PROFILE_PROPERTIES, RECOVERY_EVENT, TICKET_ROUTING
-from roomtone.sync.destinations import NAMES, destination_class, open_destination
+from roomtone.sync import sync, transport
+from roomtone.sync.desired import RECOVERY_EVENT, read_desired
+from roomtone.sync.destinations import NAMES, destination_class, klaviyo, open_destination, zendesk
 from roomtone.sync.destinations.base import Answer
-from roomtone.sync.destinations.file_formats import FORMATS
-from roomtone.sync.destinations.semantics import Idempotency, Nulls
+from roomtone.sync.destinations.semantics import Nulls
 from roomtone.sync.plan import Intent
 
-from .conftest import KLAVIYO, Mart, Person, Witness
-from .sftp_server import PASSWORD, SftpServer, sftp_server
+from .conformance_table import CASES, ZENDESK
+from .conftest import Mart, Person, Witness, on_the_platform
+from .faulty_proxy import Fault, FaultyVendor, faulty_vendor
+from .place import Place
 
-BRAZE = {"Authorization": "Bearer sandbox-braze"}
-ZENDESK = {"Authorization": "Bearer sandbox-zendesk"}
-RT = {"Authorization": request_tracker_api.AGENT}
-EVENT_NAMES = {"apology": "Roomtone Apology Due"}
-
-
-@dataclass
-class Place:
-    """Everything that the destinations are connected to."""
-
-    brand: Sandbox
-    sftp: SftpServer
-    home: Path
-
-    def environ(self) -> dict[str, str]:
-        url = self.brand.url
-        return self.brand.environ(self.home) | {
-            "ROOMTONE_BRAZE_URL": f"{url}/braze",
-            "ROOMTONE_BRAZE_TOKEN": "sandbox-braze",
-            "ROOMTONE_BRAZE_CUSTOMER_PREFIX": "shop-",
-            "ROOMTONE_CUSTOMERIO_URL": f"{url}/customerio",
-            "ROOMTONE_CUSTOMERIO_TOKEN": customerio_api.TRACK_KEY,
-            "ROOMTONE_CUSTOMERIO_SITE_ID": customerio_api.SITE_ID,
-            "ROOMTONE_CUSTOMERIO_APP_URL": f"{url}/customerio",
-            "ROOMTONE_CUSTOMERIO_APP_KEY": customerio_api.APP_KEY,
-            "ROOMTONE_CUSTOMERIO_CUSTOMER_PREFIX": "shop-",
-            "ROOMTONE_WEBHOOK_URL": f"{url}/webhook{webhook_receiver.PATH}",
-            "ROOMTONE_WEBHOOK_TOKEN": webhook_receiver.SECRET,
-            "ROOMTONE_WEBHOOK_CALLS_PER_SECOND": "40",
-            "ROOMTONE_REQUEST_TRACKER_URL": f"{url}/request_tracker",
-            "ROOMTONE_REQUEST_TRACKER_TOKEN": "sandbox-request-tracker",
-            "ROOMTONE_SFTP_URL": self.sftp.url,
-            "ROOMTONE_SFTP_TOKEN": PASSWORD,
-            "ROOMTONE_SFTP_HOST_KEY": self.sftp.pinned,
-            "ROOMTONE_SFTP_FORMAT": "csv",
-        }
-
-    def rows(self, kind: str, subject: str, content: Iterator[tuple[str, bytes]]) -> list[dict[str, Any]]:
-        """The rows about a subject in files given as (ending, content), oldest first."""
-        read = [row for ending, text in content for row in FORMATS[ending].read(kind, text).values()]
-        return [
-            row | row.get("payload", {}) if isinstance(row.get("payload"), dict) else row
-            for row in read
-            if row["subject_id"] == subject
-        ]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is expected of one destination.
-
-    `profile` and `ticket` read what it holds of a person or ticket under a payload's names, `events` counts a trigger.
-    `absent` is what a null becomes. `skips_unknown`: it can tell that it does not have somebody. `vendor_limits`: the
-    calls a second and a minute that its server enforces, for every call that the client may make.
-    """
-
-    kinds: tuple[str, ...]
-    nulls: Nulls
-    events: Idempotency | None = None
-    profile: Callable[[Place, str], dict[str, Any] | None] | None = None
-    ticket: Callable[[Place, str], dict[str, Any]] | None = None
-    count_events: Callable[[Place, str, str], int] | None = None
-    can_read_back: bool = True
-    skips_unknown: bool = True
-    writes_of: str = ""
-    vendor_limits: dict[str, tuple[float, float]] = field(default_factory=dict)
-    source: str = ""
-
-
-def klaviyo_profile(place: Place, customer_id: str) -> dict[str, Any] | None:
-    params = {"filter": f'equals(external_id,"{customer_id.removeprefix("shop-")}")'}
-    found = httpx.get(f"{place.brand.url}/klaviyo/api/profiles", params=params, headers=KLAVIYO).json()["data"]
-    return found[0]["attributes"]["properties"] if found else None
-
-
-def braze_user(place: Place, customer_id: str) -> dict[str, Any] | None:
-    body = {"external_ids": [customer_id.removeprefix("shop-")]}
-    users = httpx.post(f"{place.brand.url}/braze/users/export/ids", json=body, headers=BRAZE).json()["users"]
-    return users[0] if users else None
-
-
-def braze_profile(place: Place, customer_id: str) -> dict[str, Any] | None:
-    user = braze_user(place, customer_id)
-    return None if user is None else user.get("custom_attributes", {})
-
-
-def customerio_profile(place: Place, customer_id: str) -> dict[str, Any] | None:
-    headers = {"Authorization": f"Bearer {customerio_api.APP_KEY}"}
-    body = {"ids": [customer_id.removeprefix("shop-")]}
-    answer = httpx.post(f"{place.brand.url}/customerio/v1/customers/attributes", json=body, headers=headers).json()
-    if not answer["customers"]:
-        return None
-    # What is kept as text, in the words of a payload.
-    held = answer["customers"][0]["customer"]["attributes"]
-    words: dict[str, Any] = {"true": True, "false": False}
-    return {name: words.get(text, int(text) if text.isdecimal() else text) for name, text in held.items()}
-
-
-def zendesk_ticket(place: Place, number: str) -> dict[str, Any]:
-    ticket = httpx.get(f"{place.brand.url}/zendesk/api/v2/tickets/{number}", headers=ZENDESK).json()["ticket"]
-    names = {1: "support", 2: "escalations", 3: "vip"}
-    ours = [tag for tag in ticket["tags"] if tag.startswith("roomtone_")]
-    return {"priority": ticket["priority"], "queue": names.get(ticket["group_id"]), "tags": ours}
-
-
-def rt_ticket(place: Place, number: str) -> dict[str, Any]:
-    ticket = httpx.get(f"{place.brand.url}/request_tracker/REST/2.0/ticket/{number}", headers=RT).json()
-    names = {"100": "urgent", "75": "high", "50": "normal", "0": "low"}
-    queue = request_tracker_api.QUEUES[ticket["Queue"]["id"]].lower()
-    tags = ticket["CustomFields"][0]["values"]
-    return {"priority": names[ticket["Priority"]], "queue": queue, "tags": tags}
-
-
-def logged_events(api: str | None) -> Callable[[Place, str, str], int]:
-    def count(place: Place, trigger_id: str, customer_id: str) -> int:
-        entries = place.brand.log("event_received")
-        mine = [e for e in entries if e["unique_id"] == trigger_id and e.get("api") == api and not e["is_duplicate"]]
-        return len(mine)
-
-    return count
-
-
-def delivered(place: Place, kind: str, subject: str) -> list[dict[str, Any]]:
-    entries = [e for e in place.brand.log("delivery_received") if not e["is_duplicate"]]
-    bodies = [e["body"] for e in entries if e["body"]["type"] == f"roomtone.{kind}"]
-    return [body["data"] for body in bodies if body["data"]["subject_id"] == subject]
-
-
-def webhook_case() -> dict[str, Any]:
-    return {
-        "profile": lambda place, customer_id: (delivered(place, PROFILE_PROPERTIES, customer_id) or [None])[-1],
-        "ticket": lambda place, number: delivered(place, TICKET_ROUTING, f"webhook-{number}")[-1],
-        "count_events": lambda place, trigger_id, _: len(delivered(place, RECOVERY_EVENT, trigger_id)),
-    }
-
-
-def files_of(place: Place, kind: str, ending: str, folder: Path) -> Iterator[tuple[str, bytes]]:
-    return ((ending, path.read_bytes()) for path in sorted((folder / kind).glob(f"*.{ending}")))
-
-
-def file_case(ending: str, folder: Callable[[Place], Path]) -> dict[str, Any]:
-    def last(place: Place, kind: str, subject: str) -> list[dict[str, Any]]:
-        return place.rows(kind, subject, files_of(place, kind, ending, folder(place)))
-
-    def ticket(place: Place, number: str) -> dict[str, Any]:
-        row = last(place, TICKET_ROUTING, f"files-{number}")[-1]
-        tags = row["tags"] if isinstance(row["tags"], list) else row["tags"].split(",")
-        return row | {"tags": tags}
-
-    return {
-        "profile": lambda place, customer_id: (last(place, PROFILE_PROPERTIES, customer_id) or [None])[-1],
-        "ticket": ticket,
-        "count_events": lambda place, trigger_id, _: len(last(place, RECOVERY_EVENT, trigger_id)),
-        "skips_unknown": False,
-        "source": "files",
-    }
-
-
-def per_second(calls: float, seconds: float = 1) -> tuple[float, float]:
-    return calls / seconds, calls / seconds * 60
-
-
-def sent(place: Place) -> Path:
-    return place.home / "sent"
-
-
-CASES: dict[str, Case] = {
-    "files": Case(KINDS, Nulls.STORED, Idempotency.DEDUPLICATED, **file_case("jsonl", sent)),
-    "csv": Case(KINDS, Nulls.STORED, Idempotency.DEDUPLICATED, **file_case("csv", sent)),
-    "parquet": Case(KINDS, Nulls.STORED, Idempotency.DEDUPLICATED, **file_case("parquet", sent)),
-    "sftp": Case(
-        KINDS, Nulls.STORED, Idempotency.DEDUPLICATED, **file_case("csv", lambda place: place.sftp.folder / "in")
-    ),
-    "klaviyo": Case(
-        (PROFILE_PROPERTIES, RECOVERY_EVENT),
-        Nulls.CLEAR,
-        Idempotency.DEDUPLICATED,
-        profile=klaviyo_profile,
-        count_events=logged_events(None),
-        vendor_limits={key.split("{")[0]: limit for key, limit in marketing_api.RATE_LIMITS.items()},
-    ),
-    "braze": Case(
-        (PROFILE_PROPERTIES, RECOVERY_EVENT),
-        Nulls.CLEAR,
-        Idempotency.NONE,
-        profile=braze_profile,
-        count_events=logged_events("braze"),
-        writes_of="/users/track",
-        vendor_limits={
-            "POST /users/track": per_second(braze_api.TRACK_CALLS, braze_api.TRACK_SECONDS),
-            "POST /users/export/ids": (math.inf, braze_api.EXPORT_CALLS),
-        },
-    ),
-    "customerio": Case(
-        (PROFILE_PROPERTIES, RECOVERY_EVENT),
-        Nulls.CLEAR,
-        Idempotency.DEDUPLICATED,
-        profile=customerio_profile,
-        count_events=logged_events("customerio"),
-        can_read_back=False,
-        writes_of="/api/v2/batch",
-        vendor_limits={
-            "POST /api/v2/batch": per_second(customerio_api.TRACK_CALLS),
-            "GET /api/v1/accounts/region": per_second(customerio_api.TRACK_CALLS),
-            "POST /v1/customers/attributes": per_second(customerio_api.APP_CALLS),
-        },
-    ),
-    "webhook": Case(
-        KINDS,
-        Nulls.STORED,
-        Idempotency.DEDUPLICATED,
-        **webhook_case(),
-        can_read_back=False,
-        skips_unknown=False,
-        source="webhook",
-    ),
-    "zendesk": Case((TICKET_ROUTING,), Nulls.KEEP, ticket=zendesk_ticket, source="zendesk"),
-    "request_tracker": Case((TICKET_ROUTING,), Nulls.KEEP, ticket=rt_ticket, source="request_tracker"),
-}
 of_people = [name for name, case in CASES.items() if case.profile]
 of_tickets = [name for name, case in CASES.items() if case.ticket]
 of_events = [name for name, case in CASES.items() if case.count_events]
-
-
-@pytest.fixture(scope="module")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-    with sftp_server(tmp_path_factory.mktemp("sftp")) as server:
-        yield server
-
-
-@pytest.fixture
-def place(brand: Sandbox, sftp: SftpServer, tmp_path: Path) -> Place:
-    return Place(brand, sftp, tmp_path / "home")
+# A tag that no ticket has yet, so that there is always something to change.
+COUNTER = count(10)
+over_http = [name for name, case in CASES.items() if case.refused]
 
 
 @pytest.fixture
@@ -268,12 +48,14 @@ def settings(place: Place) -> Settings:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "_FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(run, "_READ_BACK_WAITS_SECONDS", (0.0, 0.3, 0.5))
 
 
-@pytest.fixture
-def numbers(all_tickets: Iterator[dict[str, Any]]) -> Iterator[str]:
-    return (str(ticket["id"]) for ticket in all_tickets)
+@pytest.fixture(scope="module")
+def numbers(brand: Sandbox) -> Iterator[str]:
+    """Live tickets, round and round: every change that is made to one is a new one."""
+    link = f"{brand.url}/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1"
+    tickets = httpx.get(link, headers=ZENDESK).json()["tickets"]
+    return cycle([str(ticket["id"]) for ticket in tickets if ticket["status"] in {"new", "open", "pending"}])
 
 
 def bring(mart: Mart, brand: Sandbox, name: str) -> Any:
@@ -391,9 +173,6 @@ def test_an_event_arrives_once_whatever_is_repeated(
 
 
 def _desired(mart: Mart, kind: str) -> list[Any]:
-    from roomtone.stores import warehouse
-    from roomtone.sync.desired import read_desired
-
     with warehouse.connect(mart.settings) as connection:
         return read_desired(connection, [kind])[kind]
 
@@ -413,3 +192,198 @@ def test_a_ticket_is_routed_and_a_null_does_what_is_declared(
     held = case.ticket(place, number)
     assert held["priority"] == (None if case.nulls is Nulls.STORED else "urgent")
     assert held["tags"] == ["roomtone_tier_0"]
+
+
+@pytest.fixture
+def proxied(place: Place, brand: Sandbox) -> Iterator[tuple[FaultyVendor, Settings]]:
+    """Settings whose vendors are reached through a proxy that has bad days."""
+    with faulty_vendor(brand.url) as vendor:
+        environ = {
+            name: value.replace(brand.url, vendor.url) if name != "ROOMTONE_CLOCK_URL" else value
+            for name, value in place.environ().items()
+        }
+        yield vendor, load_settings(environ)
+
+
+def change(name: str, mart: Mart, brand: Sandbox, person: Person, numbers: Iterator[str]) -> None:
+    """Something for a destination to do."""
+    if CASES[name].profile:
+        mart.pause(person, brand.now() + timedelta(days=14))
+    else:
+        tier = next(COUNTER)
+        mart.route(int(next(numbers)), "high", "escalations", tier, source=CASES[name].source)
+
+
+@pytest.mark.parametrize("kind", ["429", "500_after"])
+@pytest.mark.parametrize("name", over_http)
+def test_a_call_that_goes_wrong_is_made_again_and_has_one_effect(
+    *,
+    name: str,
+    kind: str,
+    brand: Sandbox,
+    person: Person,
+    numbers: Iterator[str],
+    proxied: tuple[FaultyVendor, Settings],
+    witness: Witness,
+) -> None:
+    vendor, settings = proxied
+    mart = Mart(settings)
+    change(name, mart, brand, person, numbers)
+    method, path = CASES[name].writes.split(" ")
+    vendor.faults = [Fault(method, path, kind)]
+    assert sync(settings, mart.commit(brand.now()), name).total.done == 1
+    assert vendor.faults[0].times == 0
+    effects = witness.entries("profile_updated", "delivery_received", "ticket_updated")
+    assert sum(not e.get("is_duplicate") and e.get("changed") != {} for e in effects) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in of_people if name in ("braze", "customerio", "klaviyo")])
+def test_many_changes_take_no_more_calls_than_batches(
+    *, name: str, brand: Sandbox, mart: Mart, place: Place, witness: Witness
+) -> None:
+    known = [person for person in on_the_platform(brand) if person.customer_id.removeprefix("shop-").isdecimal()]
+    for person in known:
+        mart.pause(person, brand.now() + timedelta(days=9))
+    witness.forward()
+    report = bring(mart, brand, name)
+    assert report.total.done == len(known) > 150
+    path = CASES[name].writes.split(" ")[1].removeprefix(f"/{name}")
+    path = "/api/profile-bulk-import-jobs" if name == "klaviyo" else path
+    calls = [entry for entry in witness.writes() if entry["path"] == path]
+    size = destination_class(name).batch_sizes["profile_properties"]
+    assert len(calls) == ceil(len(known) / size)
+
+
+@pytest.mark.parametrize("name", of_people)
+def test_a_row_of_a_megabyte_spoils_nobody_else_s(
+    *, name: str, brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], place: Place, witness: Witness
+) -> None:
+    first, second, third = people(3)
+    for person in (first, second, third):
+        mart.pause(person, brand.now() + timedelta(days=14))
+    mart.profiles[second.customer_id]["roomtone_reason"] = "x" * 1_000_000
+    report = bring(mart, brand, name)
+    words = CASES[name].refuses_megabyte
+    assert (report.total.done, report.total.rejected) == ((2, 1) if words else (3, 0))
+    assert words in "".join(report.notes)
+    assert all("x" * 100 not in note for note in report.notes)
+    for person in (first, third):
+        assert CASES[name].profile(place, person.customer_id)["roomtone_pause_sales"] is True
+
+
+@pytest.mark.parametrize("name", over_http)
+def test_no_call_may_be_faster_than_the_vendor_allows(name: str) -> None:
+    """The client's own limits, in numbers, against those that the server enforces."""
+    declared = destination_class(name)
+    older = {"klaviyo": klaviyo.ENDPOINTS, "zendesk": zendesk.ENDPOINTS}
+    limits = CASES[name].vendor_limits
+    for endpoint in getattr(declared, "rate_limits", ()) or older.get(name, ()):
+        key = f"{endpoint.method} {endpoint.path.split('{')[0]}"
+        if limits:
+            fastest, most = limits[key]
+            assert endpoint.per_second <= fastest, key
+            assert endpoint.per_minute <= most, key
+        assert endpoint.per_minute <= endpoint.per_second * 60
+
+
+def told(settings: Settings, mart: Mart, brand: Sandbox, name: str) -> str:
+    """The one line of a sync that cannot go on."""
+    with pytest.raises(RoomtoneError) as raised:
+        sync(settings, mart.commit(brand.now()), name)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert line.count("; ") >= 1
+    for secret in ("revoked", "whsec_", "sandbox-site", *[c.token for c in settings.connections.values() if c.token]):
+        assert secret not in line
+    return line
+
+
+@pytest.mark.parametrize("name", over_http)
+def test_a_revoked_key_is_one_line(
+    *, name: str, brand: Sandbox, person: Person, numbers: Iterator[str], place: Place, witness: Witness
+) -> None:
+    other = "whsec_" + "cmV2b2tlZCByZXZva2VkIHJldm9rZWQgcmV2b2tlZCE=" if name == "webhook" else "revoked-revoked"
+    environ = place.environ() | {f"ROOMTONE_{name.upper()}_TOKEN": other}
+    environ.pop("ROOMTONE_CUSTOMERIO_APP_KEY")
+    settings = load_settings(environ)
+    mart = Mart(settings)
+    change(name, mart, brand, person, numbers)
+    line = told(settings, mart, brand, name)
+    assert CASES[name].refused.replace(".", "(") in line
+    assert f"check ROOMTONE_{name.upper()}_TOKEN and its scopes" in line
+    assert witness.entries("profile_updated", "delivery_received", "ticket_updated") == []
+    # Nothing is lost: with the right key the same pass goes out.
+    settings = load_settings(place.environ())
+    assert sync(settings, mart.commit(brand.now()), name).total.done == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("redirect", "answered 302, a redirect; set the connection's URL to the final address"),
+        ("html", "answered 200 with text/html, not JSON; check that the connection's URL is the API's"),
+    ],
+)
+@pytest.mark.parametrize("name", over_http)
+def test_somebody_else_at_the_address_is_one_line(
+    *,
+    name: str,
+    kind: str,
+    words: str,
+    brand: Sandbox,
+    person: Person,
+    numbers: Iterator[str],
+    proxied: tuple[FaultyVendor, Settings],
+    witness: Witness,
+) -> None:
+    vendor, settings = proxied
+    mart = Mart(settings)
+    change(name, mart, brand, person, numbers)
+    vendor.faults = [Fault(method, f"/{name}/", kind, times=99) for method in ("GET", "POST", "PUT", "PATCH")]
+    assert words in told(settings, mart, brand, name)
+    assert witness.writes() == []
+
+
+@pytest.fixture(scope="module")
+def stranger_s_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An HTTPS server whose certificate nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody.example.com")])
+    began = datetime.now(UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(began)
+        .not_valid_after(began + timedelta(days=9))
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", over_http)
+def test_a_certificate_that_does_not_fit_is_one_line(
+    *, name: str, brand: Sandbox, person: Person, numbers: Iterator[str], place: Place, stranger_s_certificate: str
+) -> None:
+    url = f"{stranger_s_certificate}/{name}" + ("/deliveries" if name == "webhook" else "")
+    environ = place.environ() | {f"ROOMTONE_{name.upper()}_URL": url, "ROOMTONE_CUSTOMERIO_APP_URL": url}
+    settings = load_settings(environ)
+    mart = Mart(settings)
+    change(name, mart, brand, person, numbers)
+    line = told(settings, mart, brand, name)
+    assert "CERTIFICATE_VERIFY_FAILED" in line
+    assert "check the address and that it is up" in line

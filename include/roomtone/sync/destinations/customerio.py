@@ -62,7 +62,6 @@ class CustomerIo(Destination):
         secret = b64encode(f"{site_id}:{connection.token}".encode()).decode()
         self._http = Transport(connection, {"Authorization": f"Basic {secret}"}, TRACK_ENDPOINTS)
         self._app = _app_api(connection)
-        self._account = connection.options.get("account", "")
         self._prefix = connection.options.get("customer_prefix", "")
         self._identities = IdentityBook(store, self.name)
         self._accepted: set[str] = set()
@@ -115,20 +114,17 @@ class CustomerIo(Destination):
         }
 
     def probe(self) -> list[str]:
-        """Region and account of the key, and whether people can be read; RoomtoneError for a wrong one."""
+        """Workspace and region of the key, and whether people can be read; RoomtoneError for a refused one."""
         facts = self._http.call("GET", "/api/v1/accounts/region")
-        account = str(facts.get("environment_id", ""))
-        if self._account and account != self._account:
-            raise RoomtoneError(
-                "ROOMTONE_CUSTOMERIO_ACCOUNT",
-                f"is {self._account}, and the key is for workspace {account}",
-                "take the key of the workspace that is meant",
-            )
-        said = [f"the key is for workspace {account} in region {facts.get('region', '?')} ({facts.get('url', '?')})"]
+        said = [f"the key is for workspace {facts['environment_id']} in region {facts['region']} ({facts['url']})"]
         if self._app is None:
             return [*said, "no ROOMTONE_CUSTOMERIO_APP_KEY: nothing is read back, and no event is sent"]
         self._people(["roomtone-probe"])
         return [*said, "the App API key reads people"]
+
+    def account(self) -> str | None:
+        """The workspace of the key, as Customer.io numbers them."""
+        return str(self._http.call("GET", "/api/v1/accounts/region")["environment_id"])
 
     def _person_id(self, row: DesiredRow) -> str | None:
         if row.customer_id is None or not row.customer_id.startswith(self._prefix):

@@ -37,6 +37,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     TICKET_ROUTING: _FIRST | {"priority": "string", "queue": "string", "tags": "string"},
 }
 
+# Whatever was written must be read again; the library's own limit of 128 KB is against files of strangers.
+csv.field_size_limit(1 << 30)
+
 # A spreadsheet takes a cell that begins so for a formula and runs it; a leading apostrophe makes it text.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
