@@ -20,6 +20,9 @@ from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.sync import accounts
 
+from .place import Place
+from .sftp_server import SftpServer, sftp_server
+
 ACCOUNT = "RtSbx1"
 KLAVIYO = {"Authorization": "Klaviyo-API-Key sandbox-klaviyo", "revision": "2026-07-15"}
 TABLES = {
@@ -152,19 +155,23 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     process.wait(timeout=20)
 
 
-@pytest.fixture(scope="session")
-def everybody(brand: Sandbox) -> Iterator[Person]:
-    """People whom the platform has, each given out once."""
+def on_the_platform(brand: Sandbox) -> list[Person]:
+    """Everybody whom the platform has."""
     found = []
-    link = f"{brand.url}/klaviyo/api/profiles?page[size]=100"
+    link = f"{brand.url}/klaviyo/api/profiles?page%5Bsize%5D=100"
     while link:
         page = httpx.get(link, headers=KLAVIYO).json()
         for profile in page["data"]:
             facts = profile["attributes"]
             found.append(Person(f"shop-{facts['external_id'] or profile['id']}", facts["email"], profile["id"]))
         link = page["links"].get("next")
-    found.reverse()
-    return iter(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def everybody(brand: Sandbox) -> Iterator[Person]:
+    """People whom the platform has, each given out once."""
+    return iter(on_the_platform(brand)[::-1])
 
 
 @pytest.fixture(scope="session")
@@ -193,6 +200,17 @@ def stranger() -> Person:
 @pytest.fixture
 def settings(brand: Sandbox, tmp_path: Path) -> Settings:
     return brand.settings(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    with sftp_server(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture
+def place(brand: Sandbox, sftp: SftpServer, tmp_path: Path) -> Place:
+    return Place(brand, sftp, tmp_path / "home")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The web application: three vendor servers and the controls of the sandbox, over one world and one clock."""
+"""The web application: the vendors' servers and the controls of the sandbox, over one world and one clock."""
 
 import asyncio
 import json
@@ -10,13 +10,17 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from roomtone.sandbox.braze_api import BrazeApi
 from roomtone.sandbox.clock import SandboxClock, parse, rfc3339
+from roomtone.sandbox.customerio_api import CustomerIoApi
 from roomtone.sandbox.helpdesk_api import HelpdeskApi
 from roomtone.sandbox.marketing_api import MarketingApi
+from roomtone.sandbox.request_tracker_api import RequestTrackerApi
 from roomtone.sandbox.shop_api import ShopApi
 from roomtone.sandbox.spec_check import SpecCheck
 from roomtone.sandbox.truth import truth
-from roomtone.sandbox.web import Call, Reply
+from roomtone.sandbox.web import Call, Reply, VendorApi
+from roomtone.sandbox.webhook_receiver import WebhookReceiver
 from roomtone.sandbox.witness import KINDS
 from roomtone.sandbox.world import World
 
@@ -32,18 +36,28 @@ class Sandbox:
         self._check = spec_check
         limits = spec_check.rate_limits if spec_check else {}
         marketing = MarketingApi(world.plan.seed, world.marketing, world.witness, world.schedule, limits)
-        self._apis: dict[str, HelpdeskApi | MarketingApi | ShopApi] = {
+        seed, customers = world.plan.seed, world.shop.customers
+        self._apis: dict[str, VendorApi] = {
             "zendesk": HelpdeskApi(world.helpdesk, world.witness),
             "klaviyo": marketing,
             "shop": ShopApi(world.shop),
+            "braze": BrazeApi(seed, customers, world.witness, world.schedule),
+            "customerio": CustomerIoApi(seed, customers, world.witness),
+            "request_tracker": RequestTrackerApi(world.helpdesk, world.witness),
+            "webhook": WebhookReceiver(world.witness),
         }
 
     def catch_up(self) -> None:
         """Processes what has become due by the clock."""
         self.world.advance(self.clock.now())
 
+    @property
+    def vendors(self) -> tuple[str, ...]:
+        """The first part of the path of each vendor's server."""
+        return tuple(self._apis)
+
     async def vendor(self, request: Request) -> Response:
-        """A call on one of the three vendors."""
+        """A call on one of the vendors."""
         self.catch_up()
         vendor = request.url.path.split("/")[1]
         content = await request.body()
@@ -148,7 +162,7 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     app.add_route("/truth", sandbox.show_truth, methods=["GET"])
     app.add_route("/counterfactual", sandbox.show_counterfactual, methods=["GET"])
     app.add_route("/world", sandbox.show_world, methods=["GET"])
-    for vendor in ("zendesk", "klaviyo", "shop"):
+    for vendor in sandbox.vendors:
         app.add_route(f"/{vendor}/{{rest:path}}", sandbox.vendor, methods=METHODS)
     return app
 

@@ -1,4 +1,4 @@
-"""The small web frame of the three vendor servers: a call in, a reply out, routes by path pattern, rate limits."""
+"""The small web frame of the vendors' servers: a call in, a reply out, routes by path pattern, rate limits."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 
@@ -35,6 +35,12 @@ class Reply:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+
+
+class VendorApi(Protocol):
+    """A vendor's server: a call in, out the reply and the template of the route that gave it (empty if none did)."""
+
+    def answer(self, call: Call) -> tuple[Reply, str]: ...
 
 
 class RefusedError(Exception):

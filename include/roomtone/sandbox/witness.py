@@ -10,6 +10,7 @@ KINDS = (
     "request",
     "profile_updated",
     "event_received",
+    "delivery_received",
     "ticket_updated",
     "ticket_status",
     "message_written",

@@ -73,8 +73,7 @@ class Texts:
 
     def grams(self) -> Grams:
         """Grams as the word tables read them; no token stands behind them."""
-        row = self.row.astype(np.int32)
-        return Grams(self.key, row, row, row)
+        return Grams(self.key, self.row, self.row, self.row)
 
     def chosen(self, rows: Rows) -> "Texts":
         """The messages `rows`, in that order."""

@@ -108,7 +108,7 @@ class Model:
         """Sentiment probabilities of raw `texts` without what a brand has taught (texts x 3), and which of them the
         model reads: where it abstains because of the language, they are the declared prior's.
         """
-        batch = tokens.encode([clean_body(text) for text in texts], self.table)
+        batch = tokens.encode(clean_bodies(texts)[0], self.table)
         surface = features.surface(batch)
         chances = self._cold_chances(self._columns(batch, self.words.find(tokens.grams(batch)), surface))
         _, silent = self._silent(batch, surface, [None] * len(texts))
@@ -129,7 +129,8 @@ class Model:
         cleaned, places = clean_bodies(raw)
         batch = tokens.encode(cleaned, self.table)
         surface = features.surface(batch)
-        found = self.words.find(tokens.grams(batch))
+        grams = tokens.grams(batch)
+        found = self.words.find(grams)
         columns = self._columns(batch, found, surface)
 
         languages, silent = self._silent(batch, surface, hints)

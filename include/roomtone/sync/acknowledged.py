@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import sqlalchemy as sa
@@ -75,7 +76,7 @@ def _sums(connection: sa.Connection, destination: str) -> tuple[int, int]:
 
 
 def _sums_of(table: pa.Table) -> tuple[int, int]:
-    return len(table), int(table.column("version").to_numpy().sum())
+    return len(table), int(np.sum(table.column("version").to_numpy(), dtype=np.int64))
 
 
 def _rows(connection: sa.Connection, destination: str, after: int) -> Iterable[tuple[str, str, int]]:

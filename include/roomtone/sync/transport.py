@@ -127,6 +127,7 @@ class Transport:
         self._timer = timer
         self._given_up = 0
         self.check: Callable[[], None] = _always_may_send
+        self._headers: Mapping[str, str] = {}
         # The environment is read by the settings alone; a redirect could carry the credential to another host.
         self._client = httpx.Client(
             headers=dict(headers),
@@ -146,6 +147,11 @@ class Transport:
         # Asked for anew each time: the fence is set after the client was made.
         self.check()
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the latest answer, names in any case: a version to tie a write to, a rate limit's headroom."""
+        return self._headers
+
     def call(
         self,
         method: str,
@@ -154,9 +160,12 @@ class Transport:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         media_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        is_repeatable: bool | None = None,
     ) -> Any:
         """Makes one call and returns the answer's JSON, None for an empty one.
 
+        `body` is sent as JSON, bytes as they are. `is_repeatable` says it of this call where the endpoint cannot.
         Raises one of the four errors above, each a RoomtoneError.
         """
         endpoint = self._allowed(method, path)
@@ -164,10 +173,11 @@ class Transport:
             method,
             self._base + path,
             params=dict(params or {}),
-            json=body,
-            headers={"content-type": media_type} if body is not None else None,
+            content=body if isinstance(body, bytes) else None,
+            json=None if isinstance(body, bytes) else body,
+            headers=({"content-type": media_type} if body is not None else {}) | dict(headers or {}),
         )
-        return self._exchange(endpoint, request)
+        return self._exchange(endpoint, request, endpoint.is_repeatable if is_repeatable is None else is_repeatable)
 
     def follow(self, link: str) -> Any:
         """The next page at an absolute `link` that the vendor gave; one that leads elsewhere is refused."""
@@ -175,7 +185,7 @@ class Transport:
             raise RoomtoneError(f"{self._name} page link", "leads to another host", "check the connection's URL")
         request = self._client.build_request("GET", link)
         path = httpx.URL(link).path.removeprefix(httpx.URL(self._base).path.rstrip("/"))
-        return self._exchange(self._allowed("GET", path), request)
+        return self._exchange(self._allowed("GET", path), request, True)
 
     def _allowed(self, method: str, path: str) -> Endpoint:
         for endpoint in self._endpoints:
@@ -185,7 +195,7 @@ class Transport:
             f"{self._name} call", f"{method} {path[:80]} is not allowed", "this client has no such call"
         )
 
-    def _exchange(self, endpoint: Endpoint, request: httpx.Request) -> Any:
+    def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool) -> Any:
         thing = f"{self._name} {endpoint.method} {endpoint.path}"
         deadline = self._timer() + BUDGET_SECONDS
         for attempt in range(1, TRIES + 1):
@@ -202,18 +212,19 @@ class Transport:
                     ) from error
                 reason = type(error).__name__
             except httpx.TransportError as error:
-                if is_last or not endpoint.is_repeatable:
+                if is_last or not is_repeatable:
                     self._give_up(thing, None, type(error).__name__)
                 reason = type(error).__name__
             else:
                 for hook in exchange_hooks:
                     hook(request, response)
                 log.debug("%s: %s on try %d", thing, response.status_code, attempt)
+                self._headers = response.headers
                 if response.status_code != 429 and response.status_code < 500:
                     self._given_up = 0
                     return self._answer(thing, response)
                 asked = _retry_after(response)
-                is_safe = endpoint.is_repeatable or response.status_code == 429
+                is_safe = is_repeatable or response.status_code == 429
                 if is_last or asked > LONGEST_WAIT_SECONDS or not is_safe:
                     self._give_up(thing, response.status_code, f"answered {response.status_code}")
                 wait = max(wait, asked)
@@ -328,7 +339,14 @@ def _certificates() -> ssl.SSLContext:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the vendor asks to wait, 0 when it does not say."""
+    """Seconds that the vendor asks to wait, 0 when it does not say.
+
+    Braze gives no Retry-After but the second since 1970 at which its window ends, by the clock of its Date header.
+    """
+    reset: str = response.headers.get("x-ratelimit-reset", "")
+    date: str = response.headers.get("date", "")
+    if "retry-after" not in response.headers and reset.isdigit() and date:
+        return max(0.0, int(reset) - parsedate_to_datetime(date).timestamp())
     text: str = response.headers.get("retry-after", "")
     try:
         return max(0.0, float(text))
@@ -341,18 +359,22 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 def _words(response: httpx.Response) -> str:
-    """What a vendor says went wrong: JSON:API errors, Zendesk's `error` and `description`, else the status phrase."""
+    """What a vendor says went wrong: a list of errors, an error with its description, else the status phrase."""
     try:
         answer = response.json()
     except ValueError:
         return response.reason_phrase
     if not isinstance(answer, dict):
         return response.reason_phrase
-    errors = answer.get("errors")
+    meta = answer.get("meta")
+    errors = answer.get("errors") or (meta.get("errors") if isinstance(meta, dict) else None)
     if isinstance(errors, list):
         told = [
-            f"{error.get('code', '')}: {error.get('detail', '')}" for error in errors[:3] if isinstance(error, dict)
+            f"{error.get('code') or error.get('reason') or ''}: {error.get('detail') or error.get('message') or ''}"
+            if isinstance(error, dict)
+            else str(error)
+            for error in errors[:3]
         ]
         return "; ".join(told) or response.reason_phrase
-    told = [str(answer[name]) for name in ("error", "description", "details") if answer.get(name)]
+    told = [str(answer[name]) for name in ("error", "description", "details", "message") if answer.get(name)]
     return ": ".join(told) or response.reason_phrase
