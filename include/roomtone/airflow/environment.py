@@ -159,6 +159,8 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         environ[f"{prefix}URL"] = connection.url
         environ[f"{prefix}TOKEN"] = connection.token
         environ.update({f"{prefix}{option.upper()}": value for option, value in connection.options.items()})
+    for sender, secrets_in_force in settings.webhook_secrets.items():
+        environ[f"ROOMTONE_{sender.upper()}_WEBHOOK_SECRET"] = ",".join(secrets_in_force)
     return environ
 
 
