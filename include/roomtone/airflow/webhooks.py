@@ -61,6 +61,8 @@ def make_app(store: "OperationalStore", secrets: Secrets, call_pass: Callable[[]
     caller = PassCaller(store, call_pass)
     writer = inbox.InboxWriter(store, caller.wake)
     limits = {sender: webhooks.RateLimit(_REQUESTS_A_SECOND, _REQUESTS_AT_ONCE) for sender in webhooks.SCHEMES}
+    # Whoever floods with forgeries does not fill the log.
+    talk = webhooks.RateLimit(0.2, 5)
     known_secrets = _remembered(secrets)
     web = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -80,7 +82,8 @@ def make_app(store: "OperationalStore", secrets: Secrets, call_pass: Callable[[]
         try:
             delivery = webhooks.verify(sender, request.headers, body, in_force, datetime.now(UTC))
         except webhooks.ForgedError as error:
-            log.warning("webhook of %s refused: %s", sender, error)
+            if talk.take():
+                log.warning("webhook of %s refused: %s", sender, error)
             return told(401, "the signature does not fit")
         try:
             kept = asyncio.wrap_future(writer.append(delivery))
