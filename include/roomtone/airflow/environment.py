@@ -56,6 +56,9 @@ OF_AN_INSTANCE = (
     "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
 )
 
+# Where metrics go is for whoever starts Airflow to say.
+_KEPT = ("AIRFLOW__METRICS__", "AIRFLOW__TRACES__")
+
 _LOOPBACK = "127.0.0.1"
 
 
@@ -110,7 +113,7 @@ def airflow_environment(
     base = {
         name: value
         for name, value in inherited.items()
-        if name not in dropped and not name.startswith(("AIRFLOW", "_AIRFLOW", "ROOMTONE_"))
+        if name not in dropped and (name.startswith(_KEPT) or not name.startswith(("AIRFLOW", "_AIRFLOW", "ROOMTONE_")))
     }
     of_an_instance = {
         "AIRFLOW_HOME": str(home),

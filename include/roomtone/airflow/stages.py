@@ -12,11 +12,10 @@ import sqlalchemy as sa
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from roomtone import clock
-from roomtone.airflow import assets
+from roomtone.airflow import assets, metrics
 from roomtone.airflow.connections import settings_from_airflow
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
-from roomtone.stores.heartbeats import watched
 from roomtone.stores.operational import OperationalStore, Pass, passes
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def extract_source(source: str) -> dict[str, int]:
     from roomtone.extract import extract
 
     settings = settings_from_airflow()
-    with watched(settings, "extract", source):
+    with metrics.stage(settings, "extract", source):
         return _told(f"extract {source}", extract(settings, source, clock.now(settings)))
 
 
@@ -58,7 +57,7 @@ def begin_and_score() -> int:
     from roomtone.score.scoring import score_pass
 
     settings = settings_from_airflow()
-    with watched(settings, "score"):
+    with metrics.stage(settings, "score"):
         current = pipeline.begin(settings, clock.now(settings))
         report = score_pass(settings, current)
     if report.failure:
@@ -74,7 +73,7 @@ def transform_pass(sequence: int) -> int:
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
-    with watched(settings, "transform"):
+    with metrics.stage(settings, "transform"):
         _told(f"transform {current.pass_id}", transform(settings, current))
     return sequence
 
@@ -85,7 +84,7 @@ def validate_pass(sequence: int) -> int:
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
-    with watched(settings, "validate"):
+    with metrics.stage(settings, "validate"):
         report = validate(settings, current)
     _told(f"validate {current.pass_id}", report)
     if not report.is_valid:
@@ -101,8 +100,10 @@ def sync_pass(sequence: int, destination: str) -> dict[str, int]:
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
-    with watched(settings, "sync", destination):
-        return _told(f"sync {destination} {current.pass_id}", sync(settings, current, destination))
+    with metrics.stage(settings, "sync", destination):
+        counts = _told(f"sync {destination} {current.pass_id}", sync(settings, current, destination))
+    metrics.tell(settings)
+    return counts
 
 
 def publish_pass(sequence: int) -> int:
@@ -112,7 +113,7 @@ def publish_pass(sequence: int) -> int:
     settings = settings_from_airflow()
     current = _find(settings, sequence)
     try:
-        with watched(settings, "publish"):
+        with metrics.stage(settings, "publish"):
             _told(f"publish {current.pass_id}", publish(settings, current))
     except RoomtoneError as error:
         newest = _newest_sequence(settings)
