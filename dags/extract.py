@@ -15,10 +15,12 @@ failed; `react` still works on what the others landed. See docs/runbooks/extract
 from airflow.sdk import dag, task
 
 from roomtone.airflow import assets, stages
-from roomtone.airflow.defaults import DAG_DEFAULTS, EXTRACT_SCHEDULE, SOURCES
+from roomtone.airflow.defaults import DAG_DEFAULTS, EXTRACT_SCHEDULE, SOURCES, late_alert
+
+TAGS = ["path/extract", "impact/tier-1"]
 
 
-@dag(schedule=EXTRACT_SCHEDULE, doc_md=__doc__, tags=["path/extract", "impact/tier-1"], **DAG_DEFAULTS)
+@dag(schedule=EXTRACT_SCHEDULE, doc_md=__doc__, tags=TAGS, deadline=late_alert("extract"), **DAG_DEFAULTS)
 def extract() -> None:
     @task
     def extract_source(source: str) -> dict[str, int]:

@@ -1,12 +1,13 @@
 """
 ### What it does
-Makes one pass from raw records to effects: scores new messages, builds the warehouse as of one instant, validates it,
-and brings each destination to the state that it should have: who is left alone, whose ticket goes first, who is owed
-amends.
+Makes one pass from raw records to effects: takes what webhooks brought, scores new messages, builds the warehouse as of
+one instant, validates it, and brings each destination to the state that it should have: who is left alone, whose ticket
+goes first, who is owed amends. A webhook wakes it at once, the poll each minute.
 
 ### Reads and writes
-Reads the raw store and the operational store. Writes scores, the warehouse, validation results, sync runs, and the
-destinations of `ROOMTONE_DESTINATIONS`. Tasks hand on the number of the pass. The asset `validated` wakes `publish`.
+Reads the inbox, the raw store and the operational store. Writes raw records, scores, the warehouse, validation results,
+sync runs, and the destinations of `ROOMTONE_DESTINATIONS`. Tasks hand on the number of the pass. The asset `validated`
+wakes `publish`.
 
 ### When it fails
 The next pass starts from what has landed and sends what is still owed: nothing needs repair by hand. A pass that is not
@@ -18,26 +19,22 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from roomtone.airflow import assets, stages
-from roomtone.airflow.defaults import DAG_DEFAULTS, DESTINATIONS, WAREHOUSE_POOL
+from roomtone.airflow.defaults import DAG_DEFAULTS, DESTINATIONS, WAREHOUSE_POOL, late_alert
 
-TAGS = ["path/score", "path/transform", "path/validate", "path/sync", "impact/tier-1"]
+TAGS = ["path/extract", "path/score", "path/transform", "path/validate", "path/sync", "impact/tier-1"]
 
 
-@dag(schedule=[assets.RAW], doc_md=__doc__, tags=TAGS, **DAG_DEFAULTS)
+@dag(schedule=assets.RAW | assets.INBOX, doc_md=__doc__, tags=TAGS, deadline=late_alert("react"), **DAG_DEFAULTS)
 def react() -> None:
     # What a pass sends goes before its publishing, and its publishing before the next pass replaces the marts.
     hot = {"pool": WAREHOUSE_POOL, "weight_rule": "absolute"}
 
-    @task(**hot)
-    def score() -> int:
-        return stages.begin_and_score()
-
-    @task(**hot)
-    def transform(pass_sequence: int) -> int:
-        return stages.transform_pass(pass_sequence)
-
     @task(outlets=[assets.VALIDATED], **hot)
-    def validate(pass_sequence: int, outlet_events: Any = None) -> int:
+    def decide(triggering_asset_events: Any = None, outlet_events: Any = None) -> int:
+        """One process for four stages: a task each would add a second for a person to wait (docs/decisions.md)."""
+        stages.extract_webhooks(stages.is_called_by_webhooks_alone(triggering_asset_events))
+        pass_sequence = stages.begin_and_score()
+        stages.transform_pass(pass_sequence)
         stages.validate_pass(pass_sequence)
         outlet_events[assets.VALIDATED].extra = {"pass_sequence": pass_sequence}
         return pass_sequence
@@ -46,10 +43,10 @@ def react() -> None:
     def sync(pass_sequence: int, destination: str) -> dict[str, int]:
         return stages.sync_pass(pass_sequence, destination)
 
-    validated = validate(transform(score()))
+    decided = decide()
     for rank, destination in enumerate(DESTINATIONS):
         # They take turns in the pool: the one named first goes first.
-        sync.override(task_id=f"sync_{destination}", priority_weight=100 - rank)(validated, destination)
+        sync.override(task_id=f"sync_{destination}", priority_weight=100 - rank)(decided, destination)
 
 
 react()

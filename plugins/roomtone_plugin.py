@@ -1,17 +1,19 @@
-"""Registers roomtone's pages with Airflow; what they do is in `roomtone.airflow.pages`."""
+"""Registers roomtone's pages and webhooks with Airflow; what they do is in `roomtone.airflow`."""
 
 from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-from roomtone.airflow import pages
+from roomtone.airflow import pages, webhooks
 
 
 class RoomtonePlugin(AirflowPlugin):
-    """Mounts the pages and puts the first of them into the navigation."""
+    """Mounts the webhooks and the pages, and puts the first page into the navigation."""
 
     name = "roomtone"
     fastapi_apps: ClassVar[list[dict[str, Any]]] = [
+        # Before the pages, whose prefix is the beginning of this one.
+        {"name": "roomtone webhooks", "app": webhooks.app, "url_prefix": webhooks.PREFIX},
         {"name": "roomtone pages", "app": pages.app, "url_prefix": pages.PREFIX},
     ]
     external_views: ClassVar[list[dict[str, Any]]] = [

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -239,6 +239,18 @@ def doctor(as_json: Json = False) -> None:
     failed = [finding for finding in findings if not finding.is_ok]
     if failed:
         _fail(f"doctor: {len(failed)} of {len(findings)} checks failed; each line above says what to do")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """How fresh everything is against what was promised, and what still works while it is not."""
+    from roomtone.status import as_text, examine
+
+    found = examine(load_settings(), datetime.now(UTC))
+    typer.echo(json.dumps(_plain(asdict(found))) if as_json else as_text(found))
+    if not found.is_fresh:
+        late = ", ".join([mode.what for mode in found.degraded] or [f.way for f in found.figures if not f.is_met])
+        _fail(f"status: {late} not as promised; each line above says what it means")
 
 
 @policies_app.command("check")

@@ -4,15 +4,20 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from roomtone.settings import Settings
+from roomtone.stores.heartbeats import watched
 from roomtone.stores.operational import OperationalStore, Pass
 
 Progress = Callable[[str], None]
+
+# Stages with one sign of life each; extract has one a source and sync one a destination.
+_WHOLE = frozenset({"score", "transform", "validate", "publish"})
 
 
 @dataclass
@@ -63,19 +68,12 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
     current = begin(settings, as_of)
     report = RunReport(current.pass_id, as_of)
 
-    @contextmanager
-    def stage(name: str) -> Iterator[None]:
-        progress(name)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            report.seconds[name] = round(report.seconds.get(name, 0.0) + time.perf_counter() - started, 3)
-
+    stage = partial(_stage, settings, report, progress)
     with stage("extract"):
         for source in settings.sources:
             try:
-                extracted = extract(settings, source, as_of)
+                with watched(settings, "extract", source):
+                    extracted = extract(settings, source, as_of)
                 report.stages[f"extract {source}"] = extracted
                 if extracted.unfinished:
                     report.failures.append(extracted.unfinished)
@@ -100,9 +98,21 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
     with stage("sync"):
         for destination in settings.destinations:
             try:
-                report.stages[f"sync {destination}"] = sync(settings, current, destination)
+                with watched(settings, "sync", destination):
+                    report.stages[f"sync {destination}"] = sync(settings, current, destination)
             except RoomtoneError as error:
                 report.failures.append(str(error))
     with stage("publish"):
         report.stages["publish"] = publish_marts(settings, current)
     return report
+
+
+@contextmanager
+def _stage(settings: Settings, report: RunReport, progress: Progress, name: str) -> Iterator[None]:
+    progress(name)
+    started = time.perf_counter()
+    try:
+        with watched(settings, name) if name in _WHOLE else nullcontext():
+            yield
+    finally:
+        report.seconds[name] = round(report.seconds.get(name, 0.0) + time.perf_counter() - started, 3)

@@ -44,6 +44,8 @@ class Settings:
     data_dir: Path
     specs_dir: Path
     connections: Mapping[str, Connection] = field(default_factory=dict)
+    # By sender; two while a secret is being changed.
+    webhook_secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def raw_dir(self) -> Path:
@@ -101,6 +103,8 @@ class Settings:
         for name, connection in sorted(self.connections.items()):
             rows[f"ROOMTONE_{name.upper()}_URL"] = connection.url
             rows[f"ROOMTONE_{name.upper()}_TOKEN"] = "***" if connection.token else ""
+        for name in sorted(self.webhook_secrets):
+            rows[f"ROOMTONE_{name.upper()}_WEBHOOK_SECRET"] = "***"
         return rows
 
 
@@ -127,6 +131,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         data_dir=_folder(environ, "ROOMTONE_DATA", PROJECT_ROOT.parent / "shared" / "data"),
         specs_dir=_folder(environ, "ROOMTONE_SPECS", PROJECT_ROOT.parent / "shared" / "specs"),
         connections=_connections(environ),
+        webhook_secrets=_webhook_secrets(environ),
     )
 
 
@@ -155,6 +160,16 @@ def _connections(environ: Mapping[str, str]) -> dict[str, Connection]:
         url, token = options.pop("url"), options.pop("token", "")
         found[name.lower()] = Connection(name.lower(), url.rstrip("/"), token, options)
     return found
+
+
+def _webhook_secrets(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """`ROOMTONE_<SENDER>_WEBHOOK_SECRET`: one secret, or the new and the old one with a comma between."""
+    prefix, suffix = "ROOMTONE_", "_WEBHOOK_SECRET"
+    return {
+        key[len(prefix) : -len(suffix)].lower(): tuple(value.replace(",", " ").split())
+        for key, value in environ.items()
+        if key.startswith(prefix) and key.endswith(suffix) and value.strip()
+    }
 
 
 def _masked_url(url: str) -> str:

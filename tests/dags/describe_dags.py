@@ -26,6 +26,7 @@ dags = {
         "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup,
         "schedule": dag.schedule if isinstance(dag.schedule, str) else None,
+        "late_after": dag.deadline[0].interval.total_seconds() if dag.deadline else None,
         "woken_by": woken_by(dag.timetable.asset_condition),
         "tasks": {
             task.task_id: {

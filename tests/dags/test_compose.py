@@ -17,7 +17,7 @@ from roomtone.airflow.instance import COMPONENTS
 from roomtone.settings import PROJECT_ROOT, load_settings
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yml"
-VENDOR_NAME = re.compile(r"ROOMTONE_(ZENDESK|KLAVIYO|SHOP)_[A-Z_]+")
+VENDOR_NAME = re.compile(r"ROOMTONE_(ZENDESK|KLAVIYO|SHOP|INTERCOM|GENERIC)_[A-Z_]+")
 # Interpolation of compose: ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:?message}.
 VARIABLE = re.compile(r"\$\{([A-Z_0-9]+)(?::?[-?][^}]*)?\}")
 PINNED = re.compile(r"[a-z0-9./-]+:\d+\.\d+(\.\d+)?(-[a-z0-9.]+)*")

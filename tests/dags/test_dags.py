@@ -14,7 +14,7 @@ DAG_IDS = ("extract", "publish", "react")
 FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
 HEADINGS = ("### What it does", "### Reads and writes", "### When it fails")
 VERBS = ("extract", "score", "transform", "validate", "sync")
-WAREHOUSE_STAGES = {"score", "transform", "validate", "publish", "sync_klaviyo", "sync_zendesk"}
+WAREHOUSE_STAGES = {"decide", "publish", "sync_klaviyo", "sync_zendesk"}
 
 
 def test_airflow_reads_every_file(bag: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ def test_whatever_touches_the_warehouse_takes_turns(bag: dict[str, Any]) -> None
     tasks = {name: task for dag in bag["dags"].values() for name, task in dag["tasks"].items()}
     assert {name for name, task in tasks.items() if task["pool"] == "warehouse"} == WAREHOUSE_STAGES
     # A pause goes before a report, the first destination before the second, and the report before the next pass.
-    order = ["sync_klaviyo", "sync_zendesk", "publish", "transform"]
+    order = ["sync_klaviyo", "sync_zendesk", "publish", "decide"]
     weights = [tasks[name]["priority_weight"] for name in order]
     assert weights == sorted(weights, reverse=True)
     assert len(set(weights)) == len(weights)
@@ -88,16 +88,21 @@ def test_the_assets_chain_the_dags(bag: dict[str, Any]) -> None:
     assert outlets == {"extract": {"raw"}, "react": {"validated"}, "publish": set()}
     assert {dag_id: dag["woken_by"] for dag_id, dag in dags.items()} == {
         "extract": [],
-        "react": ["raw"],
+        "react": ["inbox", "raw"],
         "publish": ["validated"],
     }
 
 
 def test_react_walks_the_path(bag: dict[str, Any]) -> None:
-    tasks = bag["dags"]["react"]["tasks"]
-    assert tasks["score"]["downstream"] == ["transform"]
-    assert tasks["transform"]["downstream"] == ["validate"]
-    assert tasks["validate"]["downstream"] == ["sync_klaviyo", "sync_zendesk"]
+    dag = bag["dags"]["react"]
+    assert dag["tasks"]["decide"]["downstream"] == ["sync_klaviyo", "sync_zendesk"]
+    # The task runs the other stages in the order of the path, and each only after the one before has succeeded.
+    text = (PROJECT_ROOT / "dags" / "react.py").read_text()
+    stages = ("extract_webhooks(", "begin_and_score(", "transform_pass(", "validate_pass(", "sync_pass(")
+    places = [text.find(f"stages.{stage}") for stage in stages]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert {tag for tag in dag["tags"] if tag.startswith("path/")} == {f"path/{verb}" for verb in VERBS}
 
 
 def test_extract_has_a_task_for_each_source_and_reports_once(bag: dict[str, Any]) -> None:
@@ -114,3 +119,9 @@ def test_without_a_schedule_extract_waits_for_a_hand(describe: Callable[..., dic
     dag = describe(ROOMTONE_EXTRACT_SCHEDULE="")["dags"]["extract"]
     assert dag["schedule"] is None
     assert set(dag["tasks"]) == {"extract_files", "landed"}
+
+
+def test_webhooks_come_by_themselves_and_late_runs_are_told(describe: Callable[..., dict[str, Any]]) -> None:
+    dags = describe(ROOMTONE_SOURCES="zendesk,webhook")["dags"]
+    assert set(dags["extract"]["tasks"]) == {"extract_zendesk", "landed"}
+    assert {dag_id: dag["late_after"] for dag_id, dag in dags.items()} == {"extract": 120, "react": 60, "publish": None}

@@ -9,19 +9,21 @@ from typing import Any
 class Vendor:
     """Answers request after request from `script`: (status, body, headers), or a function that gets the handler.
 
-    When the script is over every request gets the body `otherwise`.
+    When the script is over every request gets the body that `pages` has for its path, or `otherwise`.
     """
 
     def __init__(self, otherwise: object = None) -> None:
         self.otherwise = otherwise
         self.script: list[Any] = []
+        self.pages: dict[str, Any] = {}
         self.paths: list[str] = []
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 vendor.paths.append(self.path)
-                step = vendor.script.pop(0) if vendor.script else (200, vendor.otherwise, {})
+                page = vendor.pages.get(self.path.partition("?")[0], vendor.otherwise)
+                step = vendor.script.pop(0) if vendor.script else (200, page, {})
                 if callable(step):
                     step(self)
                     return

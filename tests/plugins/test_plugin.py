@@ -38,9 +38,9 @@ def test_it_registers_the_page_and_loads_no_web_framework(tmp_path: Path) -> Non
     )
     plugin = json.loads(done.stdout.splitlines()[-1])
     assert plugin["name"] == "roomtone"
-    assert plugin["prefixes"] == ["/roomtone"]
+    assert plugin["prefixes"] == ["/roomtone/webhooks", "/roomtone"]
     assert plugin["views"] == [["nav", "/roomtone/quiet", "why-quiet"]]
-    assert not {"fastapi", "starlette", "duckdb", "jinja2"} & set(plugin["loaded"])
+    assert not {"fastapi", "starlette", "duckdb", "jinja2", "pyarrow", "httpx"} & set(plugin["loaded"])
 
 
 def test_it_is_registration_only() -> None:

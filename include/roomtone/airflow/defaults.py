@@ -3,6 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
 from roomtone.settings import load_settings
 
 # One slot: DuckDB lets one process in at a time, so tasks that touch the warehouse take turns here, not at its lock.
@@ -21,9 +24,21 @@ DAG_DEFAULTS: dict[str, Any] = {
     },
 }
 
+# A pass takes seconds, and a poll up to a minute of a vendor's patience. A run that takes longer than this may have a
+# good reason, a backlog, and somebody should know of it all the same.
+_LATE_AFTER = {"react": timedelta(seconds=60), "extract": timedelta(seconds=120)}
+
+
+def late_alert(dag_id: str) -> DeadlineAlert:
+    """The alert that a run of this DAG did not end in time after it was queued."""
+    callback = AsyncCallback("roomtone.airflow.alerts.raise_late", kwargs={"dag_id": dag_id})
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, _LATE_AFTER[dag_id], callback)
+
+
 _settings = load_settings()
 
-SOURCES = _settings.sources
+# Webhooks come by themselves; `react` takes them.
+SOURCES = tuple(name for name in _settings.sources if name != "webhook")
 DESTINATIONS = _settings.destinations
 # None: the DAG runs only when it is triggered by hand.
 EXTRACT_SCHEDULE = _settings.extract_schedule or None

@@ -56,6 +56,9 @@ OF_AN_INSTANCE = (
     "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
 )
 
+# Where metrics go is for whoever starts Airflow to say.
+_KEPT = ("AIRFLOW__METRICS__", "AIRFLOW__TRACES__")
+
 _LOOPBACK = "127.0.0.1"
 
 
@@ -110,7 +113,7 @@ def airflow_environment(
     base = {
         name: value
         for name, value in inherited.items()
-        if name not in dropped and not name.startswith(("AIRFLOW", "_AIRFLOW", "ROOMTONE_"))
+        if name not in dropped and (name.startswith(_KEPT) or not name.startswith(("AIRFLOW", "_AIRFLOW", "ROOMTONE_")))
     }
     of_an_instance = {
         "AIRFLOW_HOME": str(home),
@@ -159,6 +162,8 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         environ[f"{prefix}URL"] = connection.url
         environ[f"{prefix}TOKEN"] = connection.token
         environ.update({f"{prefix}{option.upper()}": value for option, value in connection.options.items()})
+    for sender, secrets_in_force in settings.webhook_secrets.items():
+        environ[f"ROOMTONE_{sender.upper()}_WEBHOOK_SECRET"] = ",".join(secrets_in_force)
     return environ
 
 

@@ -146,6 +146,8 @@ class AirflowInstance:
         try:
             # The first call of the API for tasks builds its routes, which takes seconds: not to be left to a task.
             self._client.get("/execution/health").raise_for_status()
+            # So do the first webhook's.
+            self._client.post("/roomtone/webhooks/nobody")
             if "Authorization" not in self._client.headers:
                 self.log_in()
         except httpx.HTTPError:

@@ -5,6 +5,7 @@ background. Both write down what they started in ROOMTONE_HOME/run, so that `dow
 """
 
 import dataclasses
+import secrets
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import httpx
 import typer
 
-from roomtone.airflow import processes
+from roomtone.airflow import processes, webhooks
 from roomtone.airflow.environment import airflow_environment, load_secrets
 from roomtone.airflow.instance import RUN_NAME, AirflowInstance, airflow_command, start_airflow
 from roomtone.errors import RoomtoneError
@@ -52,9 +54,11 @@ def up(
     try:
         say("starting the sandbox brand")
         sandbox_url = start_sandbox(own, folder, seed)
-        settings = sandbox_settings(base, own.absolute(), sandbox_url)
+        secret = secrets.token_urlsafe(32)
+        settings = sandbox_settings(base, own.absolute(), sandbox_url, secret)
         say("starting Airflow (about half a minute)")
         instance = start_airflow(settings, port=port, run_folder=folder)
+        subscribe_sandbox(sandbox_url, instance.url, secret)
         say(whereabouts(instance, settings, sandbox_url))
         _watch(folder)
     except KeyboardInterrupt:
@@ -108,21 +112,36 @@ def start_sandbox(home: Path, run_folder: Path, seed: int) -> str:
     return processes.wait_for_line(process, "sandbox ready ", _SANDBOX_SECONDS).split()[-1]
 
 
-def sandbox_settings(base: Settings, home: Path, url: str) -> Settings:
-    """`base` in another home, with the sandbox brand as its vendors and its clock."""
+def sandbox_settings(base: Settings, home: Path, url: str, webhook_secret: str = "") -> Settings:
+    """`base` in another home, with the sandbox brand as its vendors and its clock.
+
+    With a `webhook_secret` the helpdesk's webhooks are a source too; `subscribe_sandbox` starts them.
+    """
     connections = {
         name: Connection(name, f"{url}/{name}", f"sandbox-{name}", _VENDOR_OPTIONS.get(name, {})) for name in _VENDORS
     }
     return dataclasses.replace(
         base,
         home=home,
-        sources=_VENDORS,
+        sources=(*_VENDORS, "webhook") if webhook_secret else _VENDORS,
+        webhook_secrets={"zendesk": (webhook_secret,)} if webhook_secret else {},
         destinations=("klaviyo", "zendesk"),
         warehouse_url=f"duckdb:///{home / 'warehouse.duckdb'}",
         operational_url=f"sqlite:///{home / 'operational.db'}",
         clock_url=f"{url}/clock",
         connections=connections,
     )
+
+
+def subscribe_sandbox(sandbox_url: str, airflow_url: str, webhook_secret: str) -> None:
+    """Let the sandbox's helpdesk send its webhooks to this Airflow: some twice, some late, as helpdesks do."""
+    wanted = {
+        "url": f"{airflow_url}{webhooks.PREFIX}/zendesk",
+        "secret": webhook_secret,
+        "twice_share": 0.05,
+        "late_share": 0.05,
+    }
+    httpx.post(f"{sandbox_url}/webhooks", json=wanted, timeout=60.0, trust_env=False).raise_for_status()
 
 
 def refuse_second(run_folder: Path) -> None:

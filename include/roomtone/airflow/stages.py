@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from roomtone import clock
+from roomtone.airflow import assets, metrics
 from roomtone.airflow.connections import settings_from_airflow
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
@@ -19,13 +20,35 @@ from roomtone.stores.operational import OperationalStore, Pass, passes
 
 log = logging.getLogger(__name__)
 
+WEBHOOK = "webhook"
+
 
 def extract_source(source: str) -> dict[str, int]:
     """Land what `source` has that is new. Returns the counts of the report."""
     from roomtone.extract import extract
 
     settings = settings_from_airflow()
-    return _told(f"extract {source}", extract(settings, source, clock.now(settings)))
+    with metrics.stage(settings, "extract", source):
+        return _told(f"extract {source}", extract(settings, source, clock.now(settings)))
+
+
+def extract_webhooks(is_needless_without: bool = False) -> dict[str, int]:
+    """Land what waits in the inbox. Returns the counts of the report, none when webhooks are not a source.
+
+    A pass that is needless without them is skipped when a pass before it has taken them all.
+    """
+    if WEBHOOK not in settings_from_airflow().sources:
+        return {}
+    counts = extract_source(WEBHOOK)
+    if is_needless_without and not any(counts.values()):
+        raise AirflowSkipException("a pass before this one has taken all that waited")
+    return counts
+
+
+def is_called_by_webhooks_alone(events: Mapping[Any, Sequence[Any]] | None) -> bool:
+    """Whether nothing but the inbox called for this run; `events` are Airflow's, by asset."""
+    called_by = {asset.name for asset, found in (events or {}).items() if found}
+    return called_by == {assets.INBOX.name}
 
 
 def begin_and_score() -> int:
@@ -34,8 +57,9 @@ def begin_and_score() -> int:
     from roomtone.score.scoring import score_pass
 
     settings = settings_from_airflow()
-    current = pipeline.begin(settings, clock.now(settings))
-    report = score_pass(settings, current)
+    with metrics.stage(settings, "score"):
+        current = pipeline.begin(settings, clock.now(settings))
+        report = score_pass(settings, current)
     if report.failure:
         # Pauses have to end on time without new scores too, so the pass goes on.
         log.error("score %s: %s", current.pass_id, report.failure)
@@ -49,7 +73,8 @@ def transform_pass(sequence: int) -> int:
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
-    _told(f"transform {current.pass_id}", transform(settings, current))
+    with metrics.stage(settings, "transform"):
+        _told(f"transform {current.pass_id}", transform(settings, current))
     return sequence
 
 
@@ -59,7 +84,8 @@ def validate_pass(sequence: int) -> int:
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
-    report = validate(settings, current)
+    with metrics.stage(settings, "validate"):
+        report = validate(settings, current)
     _told(f"validate {current.pass_id}", report)
     if not report.is_valid:
         next_step = "read its validations with `roomtone doctor`; nothing was synced"
@@ -74,7 +100,10 @@ def sync_pass(sequence: int, destination: str) -> dict[str, int]:
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
-    return _told(f"sync {destination} {current.pass_id}", sync(settings, current, destination))
+    with metrics.stage(settings, "sync", destination):
+        counts = _told(f"sync {destination} {current.pass_id}", sync(settings, current, destination))
+    metrics.tell(settings)
+    return counts
 
 
 def publish_pass(sequence: int) -> int:
@@ -84,7 +113,8 @@ def publish_pass(sequence: int) -> int:
     settings = settings_from_airflow()
     current = _find(settings, sequence)
     try:
-        _told(f"publish {current.pass_id}", publish(settings, current))
+        with metrics.stage(settings, "publish"):
+            _told(f"publish {current.pass_id}", publish(settings, current))
     except RoomtoneError as error:
         newest = _newest_sequence(settings)
         if error.thing == current.pass_id and newest > sequence:

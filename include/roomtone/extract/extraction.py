@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from roomtone.errors import RoomtoneError
 from roomtone.extract.files import FilesSource
+from roomtone.extract.inbox import WebhookSource
 from roomtone.extract.index import VersionIndex
 from roomtone.extract.intake import Intake, StreamCount
 from roomtone.extract.klaviyo import KlaviyoSource
@@ -29,12 +30,14 @@ class Opening:
     settings: Settings
     index: VersionIndex
     as_of: datetime
+    store: OperationalStore
 
 
 SOURCES: Mapping[str, Callable[[Opening], Source]] = {
     "files": lambda opening: FilesSource(opening.settings.files_dir),
     "klaviyo": lambda opening: KlaviyoSource(opening.settings.connection("klaviyo"), opening.as_of),
     "shop": lambda opening: ShopSource(opening.settings.connection("shop")),
+    "webhook": lambda opening: WebhookSource(opening.settings, opening.store),
     "zendesk": lambda opening: ZendeskSource(opening.settings.connection("zendesk"), opening.index, opening.as_of),
 }
 
@@ -81,7 +84,7 @@ def extract(settings: Settings, source: str, as_of: datetime) -> ExtractReport:
     store = OperationalStore(settings)
     try:
         index = VersionIndex(store, source)
-        reader = maker(Opening(settings, index, as_of))
+        reader = maker(Opening(settings, index, as_of, store))
         with held(settings, source):
             landing = Landing(settings, source)
             landing.recover()
@@ -92,6 +95,8 @@ def extract(settings: Settings, source: str, as_of: datetime) -> ExtractReport:
                 index.follow(settings)
             elif run.intake.counts:
                 index.record_unlanded(run.intake.counts, as_of)
+            if isinstance(reader, WebhookSource) and run.failure is None:
+                reader.mark_landed()
         if run.failure is not None:
             raise run.failure
         return ExtractReport(

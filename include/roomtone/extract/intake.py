@@ -92,7 +92,7 @@ class Intake:
         landed: list[Landed] = []
         for record in waiting:
             try:
-                landed.append(check(stream, self._source, record.payload, self._received_at))
+                landed.append(check(stream, record.source or self._source, record.payload, self._received_at))
             except RoomtoneError as error:
                 reason = f"{error.thing}: {error.value}; {error.next_step}"
             except RecursionError:

@@ -15,7 +15,7 @@ _BEGINNING = "2000-01-01T00:00:00+00:00"
 _SCOPE_TAG = "roomtone:"
 _CHANNELS = {"email": "email", "sms": "sms", "mobile_push": "push"}
 # Klaviyo's metrics about mailings; all others are none of ours.
-_TYPES = {
+EVENT_TYPES = {
     "Received Email": "delivered",
     "Opened Email": "opened",
     "Clicked Email": "clicked",
@@ -112,9 +112,9 @@ class KlaviyoSource:
             metrics = {row["id"]: _attributes(row).get("name") for row in _included(page, "metric")}
             for row in self._rows(page):
                 until = max(until, _instant(_attributes(row).get("datetime")))
-                kind = _TYPES.get(str(metrics.get(_related(row, "metric"))))
+                kind = EVENT_TYPES.get(str(metrics.get(_related(row, "metric"))))
                 if kind is not None:
-                    yield _event(row, kind)
+                    yield event(row, kind)
             # Pages are ordered by time, so the next run need not begin before this page.
             cursors["events_since"] = until.isoformat()
         if is_deep:
@@ -193,7 +193,8 @@ def _campaign(row: dict[str, Any], kind: str, channel: str, scope: tuple[str | N
     return _record("campaigns", row, fields)
 
 
-def _event(row: dict[str, Any], kind: str) -> Record:
+def event(row: dict[str, Any], kind: str) -> Record:
+    """What became of a mailing; `kind` is one of the values of EVENT_TYPES."""
     found = _attributes(row)
     properties = found.get("event_properties")
     about = properties if isinstance(properties, dict) else {}

@@ -9,11 +9,15 @@ EXCERPT_BYTES = 16 * 1024
 
 
 class Record(NamedTuple):
-    """A record of `stream` in the contract's words, still unchecked. `location` says where it came from."""
+    """A record of `stream` in the contract's words, still unchecked. `location` says where it came from.
+
+    `source` names the vendor whose record it is where that is not the source that was read.
+    """
 
     stream: str
     payload: object
     location: str
+    source: str = ""
 
 
 class Refused(NamedTuple):

@@ -14,13 +14,16 @@ from roomtone.sandbox.braze_api import BrazeApi
 from roomtone.sandbox.clock import SandboxClock, parse, rfc3339
 from roomtone.sandbox.customerio_api import CustomerIoApi
 from roomtone.sandbox.helpdesk_api import HelpdeskApi
+from roomtone.sandbox.load import Load
 from roomtone.sandbox.marketing_api import MarketingApi
+from roomtone.sandbox.records import Ticket
 from roomtone.sandbox.request_tracker_api import RequestTrackerApi
 from roomtone.sandbox.shop_api import ShopApi
 from roomtone.sandbox.spec_check import SpecCheck
 from roomtone.sandbox.truth import truth
 from roomtone.sandbox.web import Call, Reply, VendorApi
 from roomtone.sandbox.webhook_receiver import WebhookReceiver
+from roomtone.sandbox.webhooks import Subscription, WebhookSender
 from roomtone.sandbox.witness import KINDS
 from roomtone.sandbox.world import World
 
@@ -33,6 +36,9 @@ class Sandbox:
     def __init__(self, world: World, spec_check: SpecCheck | None = None) -> None:
         self.world = world
         self.clock = SandboxClock(world.plan.start)
+        self.webhooks = WebhookSender(world.plan.seed, world.witness)
+        world.helpdesk.listeners.append(self.webhooks)
+        self._load = Load(world)
         self._check = spec_check
         limits = spec_check.rate_limits if spec_check else {}
         marketing = MarketingApi(world.plan.seed, world.marketing, world.witness, world.schedule, limits)
@@ -92,6 +98,35 @@ class Sandbox:
         ran = self.world.advance(to)
         return JSONResponse({"now": rfc3339(to), "happenings": ran})
 
+    async def subscribe(self, request: Request) -> Response:
+        """`{"url", "secret", "twice_share", "late_share"}`: events of tickets go there from now on; `{}` ends it."""
+        self.catch_up()
+        try:
+            wanted = json.loads(await request.body())
+            self.webhooks.subscribe(Subscription(**wanted) if wanted else None)
+        except (ValueError, TypeError) as error:
+            return JSONResponse({"error": f"webhooks: {error}; send url and secret"}, 400)
+        return JSONResponse({"is_subscribed": bool(wanted)})
+
+    async def show_webhooks(self, _: Request) -> Response:
+        """How many events there were, and what became of their deliveries."""
+        self.catch_up()
+        return JSONResponse({**self.webhooks.counts, "waiting": self.webhooks.count_waiting})
+
+    async def write(self, request: Request) -> Response:
+        """`{"count": n, "upset_share": s}`: so many customers write now."""
+        self.catch_up()
+        try:
+            wanted = json.loads(await request.body())
+            tickets = self._load.write(int(wanted["count"]), float(wanted.get("upset_share", 0.5)), self.world.at)
+        except (ValueError, KeyError, TypeError) as error:
+            return JSONResponse({"error": f"messages: {error}; send count and upset_share"}, 400)
+        rows = [
+            {"ticket_id": t.id, "message_id": t.comments[0].id, "customer": t.customer.shop_id, "heat": _heat(t)}
+            for t in tickets
+        ]
+        return JSONResponse({"at": rfc3339(self.world.at), "messages": rows})
+
     async def show_log(self, request: Request) -> Response:
         self.catch_up()
         try:
@@ -139,24 +174,28 @@ class Sandbox:
 
 
 def make_app(sandbox: Sandbox) -> FastAPI:
-    """The ASGI application; while it runs, due happenings are processed at least once a second."""
+    """The ASGI application; while it runs, due happenings are processed ten times a second, and webhooks are sent."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async def tick() -> None:
             while True:
                 sandbox.catch_up()
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.1)
 
-        ticking = asyncio.create_task(tick())
+        running = [asyncio.create_task(tick()), asyncio.create_task(sandbox.webhooks.deliver())]
         yield
-        ticking.cancel()
-        with suppress(asyncio.CancelledError):
-            await ticking
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     app = FastAPI(title="roomtone sandbox", lifespan=lifespan, openapi_url=None)
     app.add_route("/clock", sandbox.show_clock, methods=["GET"])
     app.add_route("/clock", sandbox.move_clock, methods=["POST"])
+    app.add_route("/webhooks", sandbox.show_webhooks, methods=["GET"])
+    app.add_route("/webhooks", sandbox.subscribe, methods=["POST"])
+    app.add_route("/messages", sandbox.write, methods=["POST"])
     app.add_route("/log", sandbox.show_log, methods=["GET"])
     app.add_route("/story", sandbox.show_story, methods=["GET"])
     app.add_route("/truth", sandbox.show_truth, methods=["GET"])
@@ -165,6 +204,11 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     for vendor in sandbox.vendors:
         app.add_route(f"/{vendor}/{{rest:path}}", sandbox.vendor, methods=METHODS)
     return app
+
+
+def _heat(ticket: Ticket) -> int:
+    truth = ticket.comments[0].truth
+    return truth.heat if truth else 0
 
 
 def _response(reply: Reply) -> Response:

@@ -4,7 +4,7 @@ from bisect import insort
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from roomtone.sandbox.records import Channel, Comment, Customer, Rating, Ticket, Written
 from roomtone.sandbox.witness import Witness
@@ -20,6 +20,14 @@ ORDER_FIELD_ID = 9001
 LIVE = frozenset({"new", "open", "pending", "hold"})
 
 
+class Listener(Protocol):
+    """Somebody who is told of what happens to tickets when it happens."""
+
+    def comment_added(self, ticket: Ticket, comment: Comment, at: datetime) -> None: ...
+
+    def status_changed(self, ticket: Ticket, previous: str | None, at: datetime) -> None: ...
+
+
 class Helpdesk:
     """Tickets by id. Everything that changes a ticket moves its place in the export."""
 
@@ -31,6 +39,7 @@ class Helpdesk:
         # (second, event id) keys of all ticket events, and what each says.
         self.event_order: list[tuple[int, int]] = []
         self.events: dict[int, dict[str, Any]] = {}
+        self.listeners: list[Listener] = []
         self._witness = witness
         self._ticket_ids = count(35_001)
         self._event_ids = count(700_001)
@@ -59,6 +68,8 @@ class Helpdesk:
         self._child(event, "Create", subject=ticket.subject, status="new", priority=None)
         self._say(ticket, event, written, at)
         self._witness.record(at, "ticket_status", {"ticket_id": ticket.id, "status": "new"})
+        for listener in self.listeners:
+            listener.status_changed(ticket, None, at)
         return ticket
 
     def customer_writes(self, ticket: Ticket, written: Written, at: datetime) -> None:
@@ -144,6 +155,8 @@ class Helpdesk:
         previous, ticket.status = ticket.status, status
         self._child(event, "Change", status=status, previous_value=previous)
         self._witness.record(at, "ticket_status", {"ticket_id": ticket.id, "status": status, "previous": previous})
+        for listener in self.listeners:
+            listener.status_changed(ticket, previous, at)
 
     def _say(self, ticket: Ticket, event: dict[str, Any], written: Written, at: datetime) -> None:
         author_id = ticket.customer.helpdesk_id
@@ -174,6 +187,8 @@ class Helpdesk:
         comment = Comment(next(self._child_ids), event["id"], author_id, body, is_public, at, ticket.channel)
         ticket.comments.append(comment)
         self.comments[comment.id] = comment
+        for listener in self.listeners:
+            listener.comment_added(ticket, comment, at)
         return comment
 
     def _event(self, ticket: Ticket, updater_id: int, at: datetime) -> dict[str, Any]:

@@ -21,6 +21,8 @@ PRIORITIES = frozenset({"urgent", "high", "normal", "low"})
 STATUSES = frozenset({"new", "open", "pending", "hold", "solved", "closed"})
 # Most records a page of an export holds.
 EXPORT_PAGE = 1000
+# Most records that a call for many of them may name.
+SHOWN_AT_ONCE = 100
 
 
 class HelpdeskApi:
@@ -33,10 +35,12 @@ class HelpdeskApi:
             {
                 "GET /api/v2/incremental/tickets/cursor": self._export_tickets,
                 "GET /api/v2/incremental/ticket_events": self._export_events,
+                "GET /api/v2/tickets/show_many": self._show_tickets,
                 "GET /api/v2/tickets/{ticket_id}": self._show_ticket,
                 "PUT /api/v2/tickets/{ticket_id}": self._update_ticket,
                 "GET /api/v2/tickets/{ticket_id}/comments": self._list_comments,
                 "GET /api/v2/users": self._list_users,
+                "GET /api/v2/users/show_many": self._show_users,
                 "GET /api/v2/users/{user_id}": self._show_user,
                 "GET /api/v2/groups": self._list_groups,
                 "GET /api/v2/satisfaction_ratings": self._list_ratings,
@@ -122,6 +126,17 @@ class HelpdeskApi:
     def _show_ticket(self, call: Call, ticket_id: str) -> Reply:
         return Reply(200, {"ticket": shapes.ticket(self._ticket(ticket_id), call.base_url)})
 
+    def _show_tickets(self, call: Call) -> Reply:
+        found = [self._desk.tickets[key] for key in _ids(call) if key in self._desk.tickets]
+        rows = [shapes.ticket(ticket, call.base_url) for ticket in found]
+        return Reply(200, {"tickets": rows, "count": len(rows), "next_page": None, "previous_page": None})
+
+    def _show_users(self, call: Call) -> Reply:
+        ids = _ids(call)
+        rows = [shapes.agent(key, STAFF[key], call.base_url) for key in ids if key in STAFF]
+        rows += [shapes.user(self._desk.users[key], call.base_url) for key in ids if key in self._desk.users]
+        return Reply(200, {"users": rows, "count": len(rows), "next_page": None, "previous_page": None})
+
     def _update_ticket(self, call: Call, ticket_id: str) -> Reply:
         ticket = self._ticket(ticket_id)
         wanted = _ticket_body(call)
@@ -203,6 +218,15 @@ def _start_time(params: Mapping[str, str], newest: int) -> int:
     if start > newest:
         raise RefusedError(422, "InvalidStartTime", "Too recent start_time. Use a start_time older than 60 seconds")
     return start
+
+
+def _ids(call: Call) -> list[int]:
+    """The ids of a call for many records, a hundred at most; each once."""
+    parts = call.params.get("ids", "").split(",")
+    ids = [whole_number(part, 1, 2**62) for part in parts]
+    if len(parts) > SHOWN_AT_ONCE or not any(ids):
+        raise RefusedError(400, "InvalidValue", f"ids must name 1 to {SHOWN_AT_ONCE} records")
+    return list(dict.fromkeys(key for key in ids if key is not None))
 
 
 def _number(params: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -29,6 +29,10 @@ class Brand:
         answer: dict[str, Any] = self._client.get(path, params=parameters).raise_for_status().json()
         return answer
 
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._client.post(path, json=body).raise_for_status().json()
+        return answer
+
     def now(self) -> datetime:
         return instant(self.get("/clock")["now"])
 

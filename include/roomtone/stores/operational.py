@@ -85,6 +85,53 @@ landed_loads = sa.Table(
     sa.Column("indexed_at", UtcDateTime, nullable=False),
 )
 
+# What webhooks brought, written before they are answered. The body goes once the raw store holds it; the row stays, so
+# that the same delivery is known again.
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("inbox_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("sender", sa.String, nullable=False),
+    sa.Column("delivery_id", sa.String),
+    sa.Column("content_hash", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("landed_at", UtcDateTime, index=True),
+    sa.UniqueConstraint("sender", "delivery_id"),
+    sa.UniqueConstraint("sender", "content_hash"),
+)
+
+# One row: up to which delivery a pass was asked for, and up to which one was taken.
+inbox_calls = sa.Table(
+    "inbox_calls",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("called_id", sa.Integer, nullable=False),
+    sa.Column("called_at", UtcDateTime, nullable=False),
+    sa.Column("taken_id", sa.Integer, nullable=False),
+)
+
+# The last sign of life of each stage, by source or destination where it has several.
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("stage", sa.String, primary_key=True),
+    sa.Column("subject", sa.String, primary_key=True),
+    sa.Column("succeeded_at", UtcDateTime),
+    sa.Column("failed_at", UtcDateTime),
+    sa.Column("failure", sa.Text, nullable=False, default=""),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("alert_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("subject", sa.String, nullable=False),
+    sa.Column("raised_at", UtcDateTime, nullable=False, index=True),
+    sa.UniqueConstraint("kind", "subject"),
+)
+
 policy_versions = sa.Table(
     "policy_versions",
     metadata,

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import sqlalchemy as sa
@@ -71,12 +70,12 @@ def _sums(connection: sa.Connection, destination: str) -> tuple[int, int]:
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(columns.version), 0)).where(
         columns.destination == destination, columns.kind == PROFILE_PROPERTIES
     )
-    count, total = connection.execute(query).one()
-    return int(count), int(total)
+    row = connection.execute(query).one()
+    return int(row[0]), int(row[1])
 
 
 def _sums_of(table: pa.Table) -> tuple[int, int]:
-    return len(table), int(np.sum(table.column("version").to_numpy(), dtype=np.int64))
+    return len(table), int(table.column("version").to_numpy().sum())
 
 
 def _rows(connection: sa.Connection, destination: str, after: int) -> Iterable[tuple[str, str, int]]:
