@@ -219,11 +219,19 @@ def doctor(as_json: Json = False) -> None:
 
 @policies_app.command("check")
 def policies_check() -> None:
-    """Validate the policy files of ROOMTONE_POLICIES."""
-    from roomtone.policies.schema import load_policies
+    """Validate the policy files of ROOMTONE_POLICIES; name everything that is wrong with them."""
+    from roomtone.policies.schema import checked_policies, warnings
 
     settings = load_settings()
-    loaded = load_policies(settings.policies_dir)
+    loaded, problems = checked_policies(settings.policies_dir)
+    for problem in problems:
+        typer.echo(str(problem))
+    if loaded is None:
+        what = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        _fail(f"{settings.policies_dir}: {what} wrong; mend what each line above names, nothing was published")
+        return
+    for warning in warnings(loaded):
+        _warn(warning)
     typer.echo(f"{settings.policies_dir}: {loaded.count} rules are valid")
 
 

@@ -15,9 +15,9 @@ Evidence = tuple[datetime, int, str, datetime | None]
 
 @dataclass
 class Customer:
-    """What exists of one customer as of the pass: the names of the customer's tickets, scored messages, overrides, and by
-    (fact, subject) the periods in which a fact held. `rules` are the versions of each rule, oldest first; `tickets` are
-    the versions of everybody's tickets, oldest first, since a merge may lead to another customer's."""
+    """What exists of one customer as of the pass: the names of the customer's tickets, scored messages, overrides, and
+    by (fact, subject) the periods in which a fact held. `rules` are the versions of each rule, oldest first; `tickets`
+    are the versions of everybody's tickets, oldest first, since a merge may lead to another customer's."""
 
     own: list[str]
     tickets: dict[str, list[Row]]

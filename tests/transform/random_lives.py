@@ -194,7 +194,7 @@ def _rules(history: History) -> list[list[Row]]:
 
 
 def _periods(history: History) -> dict[str, dict[tuple[str, str], list[tuple[datetime, datetime | None]]]]:
-    """By customer and (fact, subject): when a parcel stood still or was late, an order was refunded, spam was marked."""
+    """By customer and (fact, subject): when a parcel stood still or was late, money went back, spam was marked."""
     found: dict[str, dict[tuple[str, str], list[tuple[datetime, datetime | None]]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -229,7 +229,7 @@ def _periods(history: History) -> dict[str, dict[tuple[str, str], list[tuple[dat
 
 
 def policies_known_at(history: History, instant: float) -> History:
-    """The same history as a pass at an earlier instant finds it in the operational store: later versions are unpublished."""
+    """The same history with the policies that a pass at an earlier instant finds: later versions are unpublished."""
     earlier = History()
     earlier.tables |= history.tables
     rows = [
