@@ -152,7 +152,7 @@ def why(
     from roomtone.policies.why import explain
 
     settings = load_settings()
-    answer = explain(settings, customer, clock.parse_instant(at) if at else None)
+    answer = explain(settings, customer, _instant(at, settings, "--at") if at else None)
     typer.echo(json.dumps(_plain(answer.as_dict())) if as_json else answer.as_text())
 
 
@@ -182,6 +182,40 @@ def release(
 ) -> None:
     """Release a customer by hand; wins over every rule until it ends."""
     _override("release", customer, reason, hours, scope, actor)
+
+
+@app.command()
+def simulate(
+    policies: Annotated[
+        Path | None,
+        typer.Option("--policies", help="Folder with the four policy files to try; default: the published."),
+    ] = None,
+    from_at: Annotated[
+        str | None, typer.Option("--from", help="Count what lasts from here on, RFC 3339; default: all history.")
+    ] = None,
+    to_at: Annotated[
+        str | None, typer.Option("--to", help="Replay up to here, RFC 3339; default: the last pass.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of a model whose scores take the place of all others.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Replay history under other policies, or another model, and print what would differ; changes nothing."""
+    from roomtone.replay import simulate as replay
+
+    settings = load_settings()
+    if policies is None and model is None:
+        raise RoomtoneError("simulate", "nothing to try", "give --policies DIR or --model DIR")
+    window = [
+        _instant(text, settings, option) if text else None for text, option in ((from_at, "--from"), (to_at, "--to"))
+    ]
+    with _progress() as show:
+        difference = replay(settings, policies, window[0], window[1], model, show)
+    if as_json:
+        typer.echo(json.dumps(_plain(asdict(difference)) | {"is_none": difference.is_none}))
+    else:
+        typer.echo(difference.as_text())
 
 
 @app.command()
@@ -277,13 +311,13 @@ def _override(  # noqa: PLR0917 - the options of two commands, in their order
     typer.echo(f"{action} of {customer} until {override.ends_at.isoformat()}; it takes effect with the next run")
 
 
-def _instant(text: str | None, settings: Settings) -> datetime:
+def _instant(text: str | None, settings: Settings, option: str = "--as-of") -> datetime:
     if text is None:
         return clock.now(settings)
     try:
         return clock.parse_instant(text)
     except ValueError as error:
-        raise RoomtoneError("--as-of", f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
+        raise RoomtoneError(option, f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
 
 
 def _warn(line: str) -> None:
