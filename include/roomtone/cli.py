@@ -176,7 +176,7 @@ def why(
     from roomtone.policies.why import explain
 
     settings = load_settings()
-    answer = explain(settings, customer, clock.parse_instant(at) if at else None)
+    answer = explain(settings, customer, _instant(at, settings, "--at") if at else None)
     typer.echo(json.dumps(_plain(answer.as_dict())) if as_json else answer.as_text())
 
 
@@ -206,6 +206,40 @@ def release(
 ) -> None:
     """Release a customer by hand; wins over every rule until it ends."""
     _override("release", customer, reason, hours, scope, actor)
+
+
+@app.command()
+def simulate(
+    policies: Annotated[
+        Path | None,
+        typer.Option("--policies", help="Folder with the four policy files to try; default: the published."),
+    ] = None,
+    from_at: Annotated[
+        str | None, typer.Option("--from", help="Count what lasts from here on, RFC 3339; default: all history.")
+    ] = None,
+    to_at: Annotated[
+        str | None, typer.Option("--to", help="Replay up to here, RFC 3339; default: the last pass.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of a model whose scores take the place of all others.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Replay history under other policies, or another model, and print what would differ; changes nothing."""
+    from roomtone.replay import simulate as replay
+
+    settings = load_settings()
+    if policies is None and model is None:
+        raise RoomtoneError("simulate", "nothing to try", "give --policies DIR or --model DIR")
+    window = [
+        _instant(text, settings, option) if text else None for text, option in ((from_at, "--from"), (to_at, "--to"))
+    ]
+    with _progress() as show:
+        difference = replay(settings, policies, window[0], window[1], model, show)
+    if as_json:
+        typer.echo(json.dumps(_plain(asdict(difference)) | {"is_none": difference.is_none}))
+    else:
+        typer.echo(difference.as_text())
 
 
 @app.command()
@@ -255,11 +289,19 @@ def status(as_json: Json = False) -> None:
 
 @policies_app.command("check")
 def policies_check() -> None:
-    """Validate the policy files of ROOMTONE_POLICIES."""
-    from roomtone.policies.schema import load_policies
+    """Validate the policy files of ROOMTONE_POLICIES; name everything that is wrong with them."""
+    from roomtone.policies.schema import checked_policies, warnings
 
     settings = load_settings()
-    loaded = load_policies(settings.policies_dir)
+    loaded, problems = checked_policies(settings.policies_dir)
+    for problem in problems:
+        typer.echo(str(problem))
+    if loaded is None:
+        what = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        _fail(f"{settings.policies_dir}: {what} wrong; mend what each line above names, nothing was published")
+        return
+    for warning in warnings(loaded):
+        _warn(warning)
     typer.echo(f"{settings.policies_dir}: {loaded.count} rules are valid")
 
 
@@ -305,13 +347,13 @@ def _override(  # noqa: PLR0917 - the options of two commands, in their order
     typer.echo(f"{action} of {customer} until {override.ends_at.isoformat()}; it takes effect with the next run")
 
 
-def _instant(text: str | None, settings: Settings) -> datetime:
+def _instant(text: str | None, settings: Settings, option: str = "--as-of") -> datetime:
     if text is None:
         return clock.now(settings)
     try:
         return clock.parse_instant(text)
     except ValueError as error:
-        raise RoomtoneError("--as-of", f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
+        raise RoomtoneError(option, f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
 
 
 def _warn(line: str) -> None:

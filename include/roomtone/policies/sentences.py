@@ -159,7 +159,8 @@ def _recovery(rule: RecoveryRule) -> str:
     if rule.trigger.requires_fact and rule.trigger.event != "shipment_stalled":
         conditions += " and only where a fact (a stalled or late parcel, a refund) confirms the fault"
     wait = "at once" if rule.wait_hours == 0 else f"{duration(rule.wait_hours)} later"
-    offer = f" The offer: {rule.offer}." if rule.offer else ""
+    worth = "" if rule.offer_value is None else f", which costs the shop about {rule.offer_value:g} each time"
+    offer = f" The offer: {rule.offer}{worth}." if rule.offer else ""
     nature = {
         "service": "It is a service message",
         "marketing": "It is marketing, and uses up the customer's allowance of offers whatever their kind",
