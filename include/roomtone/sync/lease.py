@@ -8,7 +8,7 @@ id that the vendor knows already, or sets a state that is read back.
 """
 
 import os
-import socket
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -172,7 +172,7 @@ def _machine() -> str:
         namespace = Path("/proc/self/ns/pid").readlink().name
     except OSError:
         namespace = ""
-    return f"{socket.gethostname()}{namespace}"
+    return f"{platform.node()}{namespace}"
 
 
 def _started(pid: int) -> str:
