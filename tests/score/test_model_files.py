@@ -73,7 +73,7 @@ def test_swapped_tables_are_refused_even_when_their_hashes_were_made_to_fit(copy
     (copy / mood.WORDS).write_bytes((copy / mood.INTENT_WORDS).read_bytes())
     (copy / mood.INTENT_WORDS).write_bytes(words)
     resign(copy)
-    refused(copy)
+    assert refused(copy)
 
 
 def test_other_weights_under_right_hashes_are_caught_by_the_golden_predictions(copy: Path) -> None:
@@ -117,7 +117,7 @@ def test_features_in_another_order_are_refused(copy: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"0" * 100])
 def test_an_unreadable_manifest_is_refused(copy: Path, content: bytes) -> None:
     (copy / mood.MANIFEST).write_bytes(content)
-    refused(copy)
+    assert refused(copy)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_model_without_its_golden_predictions_is_refused(copy: Path) -> None:
 def test_contents_that_do_not_fit_under_right_hashes_are_refused(copy: Path, name: str, content: str) -> None:
     (copy / name).write_text(content)
     resign(copy)
-    refused(copy)
+    assert refused(copy)
 
 
 def test_heads_of_other_features_are_refused(copy: Path) -> None:
