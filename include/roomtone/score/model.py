@@ -50,8 +50,12 @@ OUTPUT = pa.schema(
 
 _ROWS = 5_000
 _CHARACTERS = 4_000_000
+_GOLDEN_LEAST = 50
 _GOLDEN_TOLERANCE = 0.002
 _GOLDEN_MISSES = 1
+_LARGEST_FILE_BYTES = 20_000_000
+# What contents that do not fit together make of the code that reads them.
+_UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _SHARES = pa.array([f"{value / 1000:.3f}" for value in range(1001)])
 
 
@@ -78,7 +82,11 @@ class Model:
         Raises RoomtoneError for a missing, damaged, truncated, swapped or older model, and for one with another
         feature list.
         """
-        return _checked(assemble(folder), folder)
+        model = assemble(folder)
+        try:
+            return _checked(model, folder)
+        except _UNFIT as error:
+            raise _unfit(folder, error) from error
 
     def score(self, messages: pa.Table) -> pa.Table:
         """One row (`OUTPUT`) for each row of `messages`, in order.
@@ -242,13 +250,17 @@ def _refusal(folder: Path, value: str) -> RoomtoneError:
     return RoomtoneError("model", f"{folder}: {value}", "restore the shipped model or run `roomtone train`")
 
 
+def _unfit(folder: Path, error: Exception) -> RoomtoneError:
+    return _refusal(folder, f"its contents do not fit together ({type(error).__name__})")
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a model folder, its format, text version, feature list and files checked."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _refusal(folder, f"{MANIFEST} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _refusal(folder, f"{MANIFEST} cannot be read ({type(error).__name__})") from error
     if (
         not isinstance(manifest, dict)
@@ -269,6 +281,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _checked_bytes(folder: Path, manifest: dict[str, Any], name: str) -> bytes:
     try:
+        if (folder / name).stat().st_size > _LARGEST_FILE_BYTES:
+            raise _refusal(folder, f"{name} is larger than any model's")
         content = (folder / name).read_bytes()
     except OSError:
         raise _refusal(folder, f"{name} is missing or unreadable") from None
@@ -301,8 +315,8 @@ def assemble(folder: Path) -> Model:
             table=tokens.TypeTable(),
             brand=_brand(of_brand),
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise _refusal(folder, f"its contents do not fit together ({type(error).__name__})") from error
+    except _UNFIT as error:
+        raise _unfit(folder, error) from error
 
 
 def _brand(content: dict[str, bytes]) -> brands.Brand | None:
@@ -315,6 +329,8 @@ def _brand(content: dict[str, bytes]) -> brands.Brand | None:
 
 def _checked(model: Model, folder: Path) -> Model:
     golden = json.loads(_checked_bytes(folder, model.manifest, GOLDEN))
+    if len(golden) < _GOLDEN_LEAST:
+        raise _refusal(folder, f"it records {len(golden)} golden predictions, not {_GOLDEN_LEAST}")
     answers = golden_answers(model, [row["text"] for row in golden])
     misses = 0
     for row, answer in zip(golden, answers, strict=True):

@@ -3,6 +3,7 @@ raw text.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring
 
 import numpy as np
@@ -25,8 +26,8 @@ _CATEGORIES = tuple(lexicon.PHRASES)
 _URGENT = [_CATEGORIES.index(name) for name in ("urgent", "occasion", "near")]
 _THREAT = _CATEGORIES.index("threat")
 _THREAT_LABEL, _URGENT_LABEL = range(len(SENTIMENTS), len(SENTIMENTS) + 2)
-_LABELS = pa.array([*SENTIMENTS, "threat", "urgent"])
-_MILLIS = pa.array([f"{value:03d}" for value in range(1000)])
+_OPENINGS = pa.array([f'{{"reason": "{label}: ' for label in (*SENTIMENTS, "threat", "urgent")])
+_THOUSANDTHS = pa.array([f'.{value:03d}, "span": [' for value in range(1000)])
 # Where the bits of a sort key lie: message, weight from high to low, place in the message.
 _PLACE_BITS, _WEIGHT_BITS = 16, 31
 _HEAVIEST = (1 << _WEIGHT_BITS) - 1
@@ -36,7 +37,7 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Reasons:
-    """Reasons in order of message and rank: row of `_LABELS`, weight, first and last token."""
+    """Reasons in order of message and rank: row of `_OPENINGS`, weight, first and last token."""
 
     message: Positions
     label: Positions
@@ -152,15 +153,11 @@ def _texts(batch: Encoded, raw: list[str], places: Positions, chosen: _Reasons) 
     starts, ends = _spans(batch, raw, places, chosen)
     millis = np.rint(chosen.weight * 1000).astype(np.int64)
     rows = pc.binary_join_element_wise(
-        '{"reason": "',
-        _LABELS.take(pa.array(chosen.label)),
-        ": ",
+        _OPENINGS.take(pa.array(chosen.label)),
         _shown(batch, chosen),
         '", "weight": ',
         pc.cast(pa.array(millis // 1000), pa.string()),
-        ".",
-        _MILLIS.take(pa.array(millis % 1000)),
-        ', "span": [',
+        _THOUSANDTHS.take(pa.array(millis % 1000)),
         pc.cast(pa.array(starts), pa.string()),
         ", ",
         pc.cast(pa.array(ends), pa.string()),
@@ -176,7 +173,7 @@ def _shown(batch: Encoded, chosen: _Reasons) -> pa.Array:
     """The words of each reason in small letters, as they stand inside a JSON string; signs between words left out."""
     first, last = batch.ids[chosen.first], batch.ids[chosen.last]
     shown_rows = np.flatnonzero(_marked(len(batch.surfaces), first, last))
-    words = pa.array([_quoted(batch.surfaces[row].lower()) for row in shown_rows.tolist()], pa.string())
+    words = pa.array([_shown_word(batch.surfaces[row]) for row in shown_rows.tolist()], pa.string())
     position = np.zeros(len(batch.surfaces), np.int32)
     position[shown_rows] = np.arange(len(shown_rows))
     singles = words.take(pa.array(position[first]))
@@ -200,6 +197,11 @@ def _words(batch: Encoded, chosen: _Reasons, row: int) -> list[str]:
 
 def _is_word(token: str) -> bool:
     return token[0].isalnum()
+
+
+@lru_cache(maxsize=50_000)
+def _shown_word(surface: str) -> str:
+    return _quoted(surface.lower())
 
 
 def _quoted(text: str) -> str:

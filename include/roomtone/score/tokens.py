@@ -150,9 +150,12 @@ class TypeTable:
 
     def _search(self, chunks: list[bytes]) -> tuple[Positions, Positions, Positions]:
         """How many tokens each chunk holds; their rows and the character of the chunk at which each begins."""
-        text = SEPARATOR.join([chunk.decode("utf-8", "surrogatepass") for chunk in chunks]) + SEPARATOR
+        text = (SEPARATOR.encode().join(chunks) + SEPARATOR.encode()).decode("utf-8", "surrogatepass")
+        if "@" in text:
+            each = text.split(SEPARATOR)
+            text = SEPARATOR.join([_EMAIL.sub(_blank, chunk) if "@" in chunk[1:] else chunk for chunk in each])
         # split gives what lies before a token, and the token, in turn; a separator is a token too.
-        parts = _PARTS.split(_EMAIL.sub(_blank, text) if "@" in text else text)
+        parts = _PARTS.split(text)
         begins = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))[:-1:2]
         found = parts[1::2]
         self._know(found)
@@ -165,7 +168,7 @@ class TypeTable:
         return counts, rows[~is_edge], begins[~is_edge] - np.repeat(chunk_begins, counts)
 
     def _know(self, found: list[str]) -> None:
-        new = sorted(set(found) - self._ids.keys())
+        new = [token for token in dict.fromkeys(found) if token not in self._ids]
         first = len(self._ids)
         self._ids.update((token, first + offset) for offset, token in enumerate(new))
         self.surfaces.extend(new)
@@ -199,41 +202,43 @@ def _word_facts() -> dict[str, tuple[float, int, int]]:
 
 
 def _attributes(tokens: list[str]) -> Types:
-    facts = _word_facts()
-    size = len(tokens)
-    gram = np.zeros(size, np.uint64)
-    word = np.zeros(size, np.uint64)
-    kind = np.zeros(size, np.int8)
-    valence = np.zeros(size, np.float32)
-    flags = np.zeros(size, np.int32)
-    languages = np.zeros(size, np.int32)
-    for row, token in enumerate(tokens):
-        normal = lexicon.normalise(token)
-        kind[row] = sort = _kind(token, normal)
-        if sort == WORD:
-            gram[row] = word[row] = key_of(normal)
-            valence[row], bits, languages[row] = facts.get(normal, _NO_FACTS)
-            if normal.endswith("n't"):
-                bits |= NEGATOR
-            if len(token) > 1 and token.isupper():
-                bits |= CAPS
-            if len(normal) < len(token):
-                bits |= ELONGATED
-            if ord(token[0]) > _LAST_LATIN:
-                bits |= FOREIGN
-            flags[row] = bits
-        elif sort == NUMBER:
-            gram[row] = key_of("0num")
-            word[row] = key_of(token) if len(token) <= 2 else key_of("0num")
-            flags[row] = QUANTITY | facts.get(token, _NO_FACTS)[1] & OPENER
-        elif sort == EMOJI:
-            gram[row] = word[row] = key_of(normal)
-            flags[row] = facts.get(normal, _NO_FACTS)[1] & OPENER
-            valence[row] = lexicon.EMOJI_VALENCE.get(token, lexicon.EMOTICON_VALENCE.get(normal, 0.0))
-        elif sort in (EXCLAIM, ASK):
-            gram[row] = key_of(normal)
-    length = np.fromiter(map(len, tokens), np.int32, size)
-    return Types(gram, word, kind, valence, flags, languages, length)
+    rows = [_facts_of(token, normal) for token, normal in zip(tokens, lexicon.normalise_all(tokens), strict=True)]
+    gram, word, kind, valence, flags, languages = zip(*rows, strict=True) if rows else ((),) * 6
+    return Types(
+        np.array(gram, np.uint64),
+        np.array(word, np.uint64),
+        np.array(kind, np.int8),
+        np.array(valence, np.float32),
+        np.array(flags, np.int32),
+        np.array(languages, np.int32),
+        np.array([len(token) for token in tokens], np.int32),
+    )
+
+
+def _facts_of(token: str, normal: str) -> tuple[int, int, int, float, int, int]:
+    """Gram and word key, kind, valence, flags and languages of a token; keys 0 for none."""
+    kind = _kind(token, normal)
+    if kind == WORD:
+        gram = word = key_of(normal)
+        valence, flags, languages = _word_facts().get(normal, _NO_FACTS)
+        if normal.endswith("n't"):
+            flags |= NEGATOR
+        if len(token) > 1 and token.isupper():
+            flags |= CAPS
+        if len(normal) < len(token):
+            flags |= ELONGATED
+        if ord(token[0]) > _LAST_LATIN:
+            flags |= FOREIGN
+        return gram, word, kind, valence, flags, languages
+    opener = _word_facts().get(normal, _NO_FACTS)[1] & OPENER
+    if kind == NUMBER:
+        gram = key_of("0num")
+        return gram, key_of(token) if len(token) <= 2 else gram, kind, 0.0, QUANTITY | opener, 0
+    if kind == EMOJI:
+        gram = key_of(normal)
+        valence = lexicon.EMOJI_VALENCE.get(token, lexicon.EMOTICON_VALENCE.get(normal, 0.0))
+        return gram, gram, kind, valence, opener, 0
+    return key_of(normal) if kind in (EXCLAIM, ASK) else 0, 0, kind, 0.0, 0, 0
 
 
 def _kind(surface: str, normal: str) -> int:

@@ -141,6 +141,8 @@ class WordTable:
         if title.decode("ascii").split(" ") != [*_FIRST_COLUMNS, *heads] or bias.shape != (len(heads),):
             raise ValueError("the word table has other heads")
         rows = np.frombuffer(binascii.a2b_base64(body), _layout(len(heads)))
+        if not (np.isfinite(rows["idf"]).all() and np.isfinite(rows["weights"]).all()):
+            raise ValueError("a weight is not a number")
         return cls(
             rows["key"].astype(np.uint64),
             rows["idf"].astype(np.float32),
