@@ -8,6 +8,7 @@ import pyarrow as pa
 import structlog
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import thread_table
 from roomtone.score.model import Model
 from roomtone.settings import Settings
 from roomtone.stores import raw, warehouse
@@ -75,6 +76,7 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
             if scores.num_rows:
                 raw.write_scores(settings, f"{current.pass_id}-{model.version}", scores)
                 load_landed(settings, connection)
+            thread_table.refresh(connection)
         store.mark_pass(current, "scored")
     finally:
         store.close()
