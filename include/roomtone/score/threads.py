@@ -118,7 +118,7 @@ def likeness(texts: list[str], first: Rows, second: Rows) -> npt.NDArray[np.floa
     place = np.searchsorted(right, left).clip(max=max(len(right) - 1, 0))
     hit = right[place] == left if len(right) else np.zeros(len(left), np.bool_)
     products = left_weight[hit] * right_weight[place[hit]]
-    return np.bincount(left[hit] // size, weights=products, minlength=len(first))[: len(first)]
+    return np.asarray(np.bincount(left[hit] // size, weights=products, minlength=len(first))[: len(first)], np.float64)
 
 
 def _concepts(texts: list[str]) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
@@ -194,7 +194,7 @@ def _slopes(pairs: _Pairs, at: npt.NDArray[np.datetime64], tone: npt.NDArray[np.
     known = np.isfinite(tone[pairs.earlier])
 
     def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.bincount(pairs.later[known], weights=values[known], minlength=size)[:size]
+        return np.asarray(np.bincount(pairs.later[known], weights=values[known], minlength=size)[:size], np.float64)
 
     # Time runs backwards from the message, which itself lies at 0.
     own = np.where(np.isfinite(tone), tone, 0.0)
