@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import card, checks, data, model, service, tokens
+from roomtone.score import card, checks, data, fairness, model, service, tokens
 from roomtone.score.features import FEATURE_NAMES
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
     figures = card.figures(fitted)
     manifest["calibration_error"] = round(figures["pooled_error"], 6)
     calm = service.measure(draft, held_out)
-    contents["MODEL_CARD.md"] = (card.text(figures, calm, manifest) + checks.section(draft)).encode()
+    contents["MODEL_CARD.md"] = (
+        card.text(figures, calm, manifest) + checks.section(draft) + fairness.section(draft)
+    ).encode()
     contents["reliability.svg"] = card.reliability_svg(figures).encode()
     put(folder, manifest, contents)
     return name

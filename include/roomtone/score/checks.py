@@ -35,7 +35,7 @@ def behaviour(half: str) -> list[Check]:
     """The checks of one of `HALVES`; raises RoomtoneError for a section that does not exist."""
     name = f"behaviour_{half}.txt"
     checks = []
-    for section, text in _lines(name):
+    for section, text in lines(name):
         kind, _, expected = section.partition(" ")
         if kind not in KINDS or expected not in _EXPECTATIONS:
             raise RoomtoneError(name, f"section {section}", f"name one of {', '.join(KINDS)} and an expectation")
@@ -45,7 +45,7 @@ def behaviour(half: str) -> list[Check]:
 
 def urgency_messages() -> list[tuple[str, str]]:
     """Messages and their urgency."""
-    return [(text, section) for section, text in _lines("urgency_messages.txt")]
+    return [(text, section) for section, text in lines("urgency_messages.txt")]
 
 
 def passed(model: Model, checks: list[Check]) -> list[bool]:
@@ -116,7 +116,7 @@ def _scored(model: Model, texts: list[str]) -> pa.Table:
     return model.score(pa.table({"id": [str(row) for row in range(len(texts))], "text": texts}))
 
 
-def _lines(name: str) -> list[tuple[str, str]]:
+def lines(name: str) -> list[tuple[str, str]]:
     """(section, message) of each line of a packaged file."""
     section, found = "", []
     for line in files("roomtone.score").joinpath(name).read_text(encoding="utf-8").splitlines():

@@ -11,6 +11,7 @@ import pyarrow as pa
 import structlog
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import thread_table
 from roomtone.score.model import MANIFEST, Model, read_manifest
 from roomtone.settings import PROJECT_ROOT, Settings
 from roomtone.stores import raw, warehouse
@@ -84,6 +85,7 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
             if scores.num_rows:
                 raw.write_scores(settings, f"{current.pass_id}-{model.version}", scores)
                 load_landed(settings, connection)
+            thread_table.refresh(connection)
         store.mark_pass(current, "scored")
     finally:
         store.close()
