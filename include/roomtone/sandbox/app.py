@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from roomtone.sandbox.clock import SandboxClock, parse, rfc3339
+from roomtone.sandbox.faults import FaultPlan, FaultRates, plan_incidents
 from roomtone.sandbox.helpdesk_api import HelpdeskApi
 from roomtone.sandbox.marketing_api import MarketingApi
 from roomtone.sandbox.shop_api import ShopApi
@@ -57,8 +59,23 @@ class Sandbox:
                 facts = {"what": "specification", "api": vendor, "method": call.method, "path": path, **finding}
                 self.world.witness.record(call.at, "violation", facts)
         facts = {"api": vendor, "method": call.method, "path": path, "query": call.query, "status": reply.status}
-        self.world.witness.record(call.at, "request", facts)
+        self.world.witness.record(call.at, "request", facts | {"agent": headers.get("user-agent", "")})
+        if reply.delay_seconds:
+            await asyncio.sleep(reply.delay_seconds)
         return _response(reply)
+
+    async def plan_faults(self, request: Request) -> Response:
+        """`{"seed": n, "rates": {fault: share}, ...}`: what goes wrong at the marketing platform from now on."""
+        self.catch_up()
+        try:
+            wanted = json.loads(await request.body())
+            rates = FaultRates(**wanted.get("rates", {}))
+            plan = FaultPlan(int(wanted.get("seed", 0)), rates)
+        except (ValueError, TypeError, AttributeError) as error:
+            return JSONResponse({"error": f"faults: {error}; send a seed and rates from 0 to 1"}, 400)
+        self.world.marketing.faults = plan
+        plan_incidents(self.world.marketing, self.world.schedule, plan, self.world.at)
+        return JSONResponse({"seed": plan.seed, "rates": asdict(rates)})
 
     async def show_clock(self, _: Request) -> Response:
         return JSONResponse({"now": rfc3339(self.clock.now())})
@@ -89,6 +106,16 @@ class Sandbox:
         if unknown:
             return JSONResponse({"error": f"kind: {unknown[0]} is unknown; use one of {', '.join(KINDS)}"}, 400)
         return JSONResponse(self.world.witness.after(after, kinds or None))
+
+    async def edit_by_hand(self, request: Request) -> Response:
+        """`{"profile_id": id, "properties": {...}}`: somebody changes a profile in the platform's own pages."""
+        self.catch_up()
+        wanted = json.loads(await request.body())
+        profile = self.world.marketing.profiles.get(wanted.get("profile_id"))
+        if profile is None:
+            return JSONResponse({"error": "profile_id: unknown; use an id of /klaviyo/api/profiles"}, 404)
+        self.world.marketing.edit_by_hand(profile, wanted["properties"], self.world.at)
+        return JSONResponse({"profile_id": profile.id})
 
     async def show_story(self, _: Request) -> Response:
         self.catch_up()
@@ -144,6 +171,8 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     app.add_route("/clock", sandbox.show_clock, methods=["GET"])
     app.add_route("/clock", sandbox.move_clock, methods=["POST"])
     app.add_route("/log", sandbox.show_log, methods=["GET"])
+    app.add_route("/faults", sandbox.plan_faults, methods=["POST"])
+    app.add_route("/hand-edit", sandbox.edit_by_hand, methods=["POST"])
     app.add_route("/story", sandbox.show_story, methods=["GET"])
     app.add_route("/truth", sandbox.show_truth, methods=["GET"])
     app.add_route("/counterfactual", sandbox.show_counterfactual, methods=["GET"])
@@ -153,7 +182,17 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     return app
 
 
+class _CutResponse(Response):
+    """Promises more than it sends, so that the connection breaks off: the client cannot know what happened."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        super().init_headers(headers)
+        self.headers["content-length"] = str(len(self.body) + 1)
+
+
 def _response(reply: Reply) -> Response:
     body: Any = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
     media_type = None if reply.body is None else reply.content_type
+    if reply.is_cut:
+        return _CutResponse(body, reply.status, reply.headers, media_type)
     return Response(body, reply.status, reply.headers, media_type)
