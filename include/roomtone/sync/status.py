@@ -1,9 +1,7 @@
 """How the destinations stand: the last runs, what is held, what was laid aside, what people changed there."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -78,7 +76,7 @@ def status(settings: Settings) -> SyncStatus:
         store.close()
 
 
-def _run(facts: Mapping[str, Any]) -> RunLine:
+def _run(facts: sa.RowMapping) -> RunLine:
     return RunLine(
         sync_run_id=facts["sync_run_id"],
         destination=facts["destination"],
