@@ -30,6 +30,10 @@ app = typer.Typer(
 )
 policies_app = typer.Typer(help="Check, publish and read the policies.", no_args_is_help=True)
 app.add_typer(policies_app, name="policies")
+sync_app = typer.Typer(
+    help="What is held at the destinations, and how to let it go or take it back.", no_args_is_help=True
+)
+app.add_typer(sync_app, name="sync")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to compute for, RFC 3339; default: the clock.")]
@@ -332,6 +336,63 @@ def policies_docs() -> None:
 
     for path in write_docs():
         typer.echo(f"wrote {path}")
+
+
+@sync_app.command("status")
+def sync_status(as_json: Json = False) -> None:
+    """The last sync runs, what is held and why, and what was laid aside."""
+    from roomtone.sync.status import status
+
+    found = status(load_settings())
+    typer.echo(json.dumps(_plain(asdict(found))) if as_json else found.as_text())
+
+
+@sync_app.command("release")
+def sync_release(
+    destination: Annotated[str, typer.Argument(help="Name of a destination.")],
+    actor: Annotated[str, typer.Option("--by", help="Who decides.")] = "operator",
+) -> None:
+    """Let go, for the next sync, what a limit on numbers or a rollback holds at a destination."""
+    from roomtone.stores.operational import OperationalStore
+    from roomtone.sync import holds
+
+    settings = load_settings()
+    for hold in holds.release(OperationalStore(settings), destination, actor, clock.now(settings)):
+        typer.echo(f"released {hold.count} {hold.kind} ({hold.reason}); they leave with the next sync")
+
+
+@sync_app.command("rollback")
+def sync_rollback(
+    run: Annotated[int, typer.Argument(help="Number of a sync run, as `roomtone sync status` shows it.")],
+    as_json: Json = False,
+) -> None:
+    """Restore what a sync run changed, and hold its destination until it is released."""
+    from roomtone.sync.rollback import rollback
+
+    report = rollback(load_settings(), run)
+    told = f"run {run} rolled back at {report.destination}: {report.restored} restored, {report.changed_since} changed"
+    told += f" since and left, {report.events} events that cannot be recalled; `roomtone sync release` lets it go on"
+    typer.echo(json.dumps(asdict(report)) if as_json else told)
+    if report.unfinished:
+        _fail(f"rollback: {report.unfinished} records are not seen as before yet; run `roomtone sync reconcile`")
+
+
+@sync_app.command("reconcile")
+def sync_reconcile(
+    destination: Annotated[str | None, typer.Argument(help="Name of a destination; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read destinations back, repair drift, and list live campaigns and flows that lack the exclusion."""
+    from roomtone.sync.reconcile import reconcile
+
+    settings = load_settings()
+    names = [destination] if destination else list(settings.destinations)
+    reports = [reconcile(settings, name) for name in names]
+    if as_json:
+        typer.echo(json.dumps([asdict(report) for report in reports]))
+        return
+    for report in reports:
+        typer.echo(report.as_text())
 
 
 def _override(  # noqa: PLR0917 - the options of two commands, in their order

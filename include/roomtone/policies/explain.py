@@ -54,6 +54,7 @@ _EFFECTS: Mapping[str, str] = {
     "sla_hours.severe": "higher promises severe cases less",
     "max_share": "higher lets a larger change through without a person",
     "floor_customers": "higher never holds changes up to that size",
+    "median_multiple": "higher takes a larger jump above the usual for an ordinary day",
     "max_per_day": "higher spends more",
     "max_age_minutes": "higher acts on older data",
 }

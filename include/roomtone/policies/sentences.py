@@ -231,6 +231,8 @@ def _routing_example(rule: RoutingRule) -> str:
 def _guardrail(rule: Rule) -> str:
     if isinstance(rule, MassChange):
         bound = f"more than {rule.max_share:.1%} of the customers, and more than {rule.floor_customers} people"
+        if rule.median_multiple is not None:
+            bound += f", and more than {rule.median_multiple:g} times the median of the last runs"
         if rule.guard == "newly_paused":
             return f"If one run would newly pause {bound}, those pauses are held until a person lets them go."
         return f"If {bound}, that a destination knows are missing from the marts, nothing about them is changed there."

@@ -29,12 +29,17 @@ class Call:
 
 @dataclass
 class Reply:
-    """One response; `body` None means that it has none."""
+    """One response; `body` None means that it has none.
+
+    It leaves after `delay_seconds`; one that `is_cut` breaks off in the middle.
+    """
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    delay_seconds: float = 0.0
+    is_cut: bool = False
 
 
 class VendorApi(Protocol):

@@ -90,7 +90,7 @@ def normalise(word: str) -> str:
 
 
 def normalise_all(words: list[str]) -> list[str]:
-    """Each of many words as `normalise` gives it, in a few calls; words hold no line feed, or they are done one by one."""
+    """Each of many words as `normalise` gives it, in a few calls; words with a line feed are done one by one."""
     lowered = "\n".join(words).lower().replace("\u2019", "'")
     found = _ELONGATED.sub(r"\1\1", lowered).split("\n")
     return found if len(found) == len(words) else [normalise(word) for word in words]

@@ -34,8 +34,9 @@ lease_epochs = sa.Table(
 effects = sa.Table(
     "effects",
     metadata,
-    sa.Column("intent_id", sa.String, primary_key=True),
-    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("effect_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("intent_id", sa.String, nullable=False, index=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("destination", sa.String, nullable=False),
     sa.Column("sync_run_id", sa.Integer, nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),

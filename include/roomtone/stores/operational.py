@@ -183,6 +183,7 @@ sync_runs = sa.Table(
     sa.Column("failed_rows", sa.Integer, nullable=False, default=0),
     sa.Column("skipped_rows", sa.Integer, nullable=False, default=0),
     sa.Column("epoch", sa.Integer),
+    sa.Column("is_complete", sa.Boolean),
     sa.Column("newly_paused", sa.Integer),
     sa.Column("newly_paused_limit", sa.Integer),
     sa.Column("is_released", sa.Boolean),

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.feather
 import sqlalchemy as sa
+from pyarrow import compute
 
 from roomtone.settings import Settings
 from roomtone.stores.operational import OperationalStore, acknowledged
@@ -60,18 +61,18 @@ def _renewed(connection: sa.Connection, destination: str, held: pa.Table, newest
     # Rows of the newest version known are read again: a copy may have been taken while others had it too.
     later = _table(_rows(connection, destination, newest - 1))
     kept = held.filter(
-        pa.compute.invert(pa.compute.is_in(held["subject_id"], value_set=later["subject_id"].combine_chunks()))
+        compute.invert(compute.is_in(held["subject_id"], value_set=later["subject_id"].combine_chunks()))
     )
     return pa.concat_tables([kept, later]).combine_chunks()
 
 
 def _sums(connection: sa.Connection, destination: str) -> tuple[int, int]:
     columns = acknowledged.c
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(columns.version), 0)).where(
-        columns.destination == destination, columns.kind == PROFILE_PROPERTIES
-    )
-    row = connection.execute(query).one()
-    return int(row[0]), int(row[1])
+    query = sa.select(
+        sa.func.count().label("rows"), sa.func.coalesce(sa.func.sum(columns.version), 0).label("total")
+    ).where(columns.destination == destination, columns.kind == PROFILE_PROPERTIES)
+    row = connection.execute(query).mappings().one()
+    return int(row["rows"]), int(row["total"])
 
 
 def _sums_of(table: pa.Table) -> tuple[int, int]:

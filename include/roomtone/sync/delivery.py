@@ -27,6 +27,8 @@ from roomtone.sync.report import KindCounts
 _DAY = timedelta(days=1)
 # A destination may show an effect a little after it has accepted it.
 _READ_BACK_WAITS_SECONDS = (0.0, 0.3, 1.0, 2.0)
+# Effects are looked for together, many to a page, and at the latest when so many are outstanding.
+_READ_BACK_AT = 1000
 # What each answer of a destination makes of an intent: its status, and the words where the destination has none.
 _ANSWERED = {
     Answer.ACCEPTED: ("sent", "accepted"),
@@ -121,8 +123,13 @@ class Delivery:
         counts.skipped += len(held) + len(expired)
         counts.in_doubt += len(in_doubt)
         urgent_first = sorted((i for i in sendable if i.intent_id not in held), key=_urgency, reverse=True)
+        answered: list[Intent] = []
         for batch in self.target.batches(kind, urgent_first):
-            self._send(kind, batch, counts)
+            answered += self._send(kind, batch, counts)
+            if len(answered) >= _READ_BACK_AT:
+                self._read_back(kind, answered, counts)
+                answered = []
+        self._read_back(kind, answered, counts)
 
     def _held(self, kind: str, intents: Sequence[Intent], vanished: frozenset[str], now: datetime) -> dict[str, str]:
         held: dict[str, str] = {}
@@ -130,7 +137,7 @@ class Delivery:
             situation = replace(
                 self.facts(now),
                 count_held=self.outbox.count_acknowledged(kind),
-                is_first=self.outbox.count_acknowledged(kind) == 0,
+                is_first=not self.outbox.has_been_complete(),
                 offers_today=self.outbox.count_offers_since(now - _DAY) if kind == RECOVERY_EVENT else 0,
                 held_payloads=self.outbox.payloads(kind, (intent.subject_id for intent in intents)),
                 vanished=vanished,
@@ -155,7 +162,8 @@ class Delivery:
             self.outbox.mark((i for i, why in held.items() if why == reason), "pending", f"held: {reason}")
         self.notes.extend(told(kind, held))
 
-    def _send(self, kind: str, batch: list[Intent], counts: KindCounts) -> None:
+    def _send(self, kind: str, batch: list[Intent], counts: KindCounts) -> list[Intent]:
+        """Sends one batch; returns the intents whose effect is to be looked for."""
         now = self.now()
         late = {intent.intent_id for intent in batch if intent.expires_at is not None and intent.expires_at <= now}
         self.outbox.mark(late, "expired", "too late to send", now)
@@ -168,9 +176,9 @@ class Delivery:
         self._keep_back(kind, held)
         counts.skipped += len(late) + len(held)
         ready = [intent for intent in in_time if intent.intent_id not in held]
-        claimed = self.outbox.claim(ready, now)
+        claimed = self.outbox.claim(ready, now, situation.as_of)
         if not claimed:
-            return
+            return []
         checkpoints.reached("claimed")
         outcomes = self.target.send(kind, claimed, now)
         checkpoints.reached("sent")
@@ -191,7 +199,7 @@ class Delivery:
         counts.rejected += len(words[Answer.REJECTED])
         counts.skipped += len(untouched)
         answered = words[Answer.ACCEPTED].keys() | words[Answer.UNKNOWN].keys()
-        self._read_back(kind, [intent for intent in claimed if intent.intent_id in answered], counts)
+        return [intent for intent in claimed if intent.intent_id in answered]
 
     def _read_back(self, kind: str, intents: list[Intent], counts: KindCounts) -> None:
         if not self.target.can_read_back:

@@ -56,10 +56,11 @@ class Outbox:
                 self._lease.guard(connection)
             yield connection
 
-    def end_run(self, sync_run_id: int, now: datetime, total: KindCounts) -> None:
-        """Notes a run's end and what became of its rows."""
+    def end_run(self, sync_run_id: int, now: datetime, total: KindCounts, is_complete: bool) -> None:
+        """Notes a run's end, whether it did all it had to, and what became of its rows."""
         values = {
             "finished_at": now,
+            "is_complete": is_complete,
             "total_rows": total.desired,
             "successful_rows": total.done,
             "failed_rows": total.rejected + total.in_doubt,
@@ -90,6 +91,17 @@ class Outbox:
         )
         with self._store.begin() as connection:
             return [int(row.newly_paused) for row in connection.execute(query)]
+
+    def has_been_complete(self) -> bool:
+        """Whether some earlier sync of this destination came to its end; before that, everything is new there."""
+        columns = sync_runs.c
+        query = sa.select(columns.sync_run_id).where(
+            columns.destination == self._destination,
+            columns.is_complete.is_(True),
+            columns.sync_run_id != self._sync_run_id,
+        )
+        with self._store.begin() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def count_acknowledged(self, kind: str) -> int:
         columns = acknowledged.c
@@ -208,10 +220,10 @@ class Outbox:
                     table.insert(), [_row(i, self._sync_run_id, known.get(i.subject_id)) for i in plan.intents]
                 )
 
-    def claim(self, batch: Sequence[Intent], now: datetime) -> list[Intent]:
+    def claim(self, batch: Sequence[Intent], now: datetime, data_as_of: datetime) -> list[Intent]:
         """Takes pending intents for sending and returns those that were there, each with its effect in the ledger.
 
-        `now` is kept as the first try and the last.
+        `now` is kept as the first try and the last, `data_as_of` as the age of what the decision rests on.
         """
         columns = intents.c
         with self._writing() as connection:
@@ -237,7 +249,7 @@ class Outbox:
                 if i.intent_id in pending
             ]
             if taken:
-                connection.execute(effects.insert(), [self._effect(intent, now) for intent in taken])
+                connection.execute(effects.insert(), [self._effect(intent, now, data_as_of) for intent in taken])
         return taken
 
     def answer(self, intent_id_words: Mapping[str, str], answer: str, status: str, now: datetime) -> None:
@@ -274,7 +286,9 @@ class Outbox:
                 _set(connection, [intent.intent_id], values | {"status": "pending", "outcome": said})
                 connection.execute(
                     effects.delete().where(
-                        effects.c.intent_id == intent.intent_id, effects.c.attempt == intent.attempts + 1
+                        effects.c.intent_id == intent.intent_id,
+                        effects.c.attempt == intent.attempts + 1,
+                        effects.c.sync_run_id == self._sync_run_id,
                     )
                 )
 
@@ -355,7 +369,7 @@ class Outbox:
             )
         connection.execute(acknowledged.insert(), [_acknowledged(i, now) | {"version": version} for i in states])
 
-    def _effect(self, intent: Intent, now: datetime) -> dict[str, Any]:
+    def _effect(self, intent: Intent, now: datetime, data_as_of: datetime) -> dict[str, Any]:
         return {
             "intent_id": intent.intent_id,
             "attempt": intent.attempts,
@@ -364,7 +378,7 @@ class Outbox:
             "epoch": self._epoch,
             "vendor_id": intent.vendor_id,
             "claimed_at": now,
-            "data_as_of": intent.as_of,
+            "data_as_of": data_as_of,
         }
 
 

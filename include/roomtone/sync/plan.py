@@ -9,7 +9,9 @@ from typing import Any
 from roomtone.stores.operational import Pass
 from roomtone.sync.desired import PROFILE_PROPERTIES, DesiredRow, calm_profile, fingerprint
 
-# A row that the vendor refused is offered again unchanged after this long; a changed row at once.
+# A row that the vendor refused is offered again unchanged after a minute, then after twice as long each time, at most
+# after this long; a changed row at once. Some rows are refused for what they hold, others because the vendor is ill.
+REFUSED_AGAIN_AT_FIRST = timedelta(minutes=1)
 REFUSED_AGAIN_AFTER = timedelta(hours=1)
 # After so many tries without an effect an intent is laid aside for a person to look at.
 DEAD_AFTER = 24
@@ -104,7 +106,7 @@ def plan_states(
             refused += 1
             continue
         key = (destination, row.kind, row.subject_id, row.fingerprint, known or "", str(current.sequence))
-        intent = _intent(_digest(key), destination, current, row, vendor_ids[row.subject_id])
+        intent = _intent(digest(key), destination, current, row, vendor_ids[row.subject_id])
         if newest is not None and newest.status == "rejected" and newest.fingerprint == row.fingerprint:
             # The same content offered again: its tries add up.
             intent = replace(intent, attempts=newest.attempts)
@@ -185,7 +187,10 @@ def _is_refused(newest: Latest, wanted: str, vendor_id: str, now: datetime) -> b
         return False
     if newest.status == "dead":
         return True
-    return newest.status == "rejected" and newest.done_at is not None and now - newest.done_at < REFUSED_AGAIN_AFTER
+    if newest.status != "rejected" or newest.done_at is None:
+        return False
+    doublings = min(max(newest.attempts - 1, 0), 10)
+    return now - newest.done_at < min(REFUSED_AGAIN_AT_FIRST * (1 << doublings), REFUSED_AGAIN_AFTER)
 
 
 def _intent(intent_id: str, destination: str, current: Pass, row: DesiredRow, vendor_id: str) -> Intent:
@@ -203,5 +208,6 @@ def _intent(intent_id: str, destination: str, current: Pass, row: DesiredRow, ve
     )
 
 
-def _digest(parts: tuple[str, ...]) -> str:
+def digest(parts: tuple[str, ...]) -> str:
+    """The id of an effect that consists of these parts: the same parts always have the same one."""
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

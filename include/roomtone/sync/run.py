@@ -75,9 +75,10 @@ def _sync(
     outbox = Outbox(store, name, lease)
     sync_run_id = outbox.begin_run(current, now(), is_released)
     kinds: dict[str, KindCounts] = {}
+    is_complete = False
     try:
         with closing(open_destination(settings, store, name, sync_run_id, timing)) as target:
-            target.fence(lease.check)
+            target.fence(lease.check, lease.epoch)
             if name in settings.connections:
                 accounts.require_same_account(store, settings.connection(name), target.account, now())
             kinds |= {kind: KindCounts() for kind in target.kinds}
@@ -101,9 +102,11 @@ def _sync(
             for kind in target.kinds:
                 run.bring(kind, wanted, kinds[kind])
         store.mark_pass(current, "synced")
+        is_complete = True
         return SyncReport(name, current.sequence, sync_run_id, kinds, tuple(delivery.notes))
     finally:
-        outbox.end_run(sync_run_id, now(), SyncReport(name, current.sequence, sync_run_id, kinds).total)
+        total = SyncReport(name, current.sequence, sync_run_id, kinds).total
+        outbox.end_run(sync_run_id, now(), total, is_complete)
         checkpoints.reached("run_recorded")
 
 

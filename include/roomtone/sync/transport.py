@@ -128,6 +128,7 @@ class Transport:
         self._given_up = 0
         self.check: Callable[[], None] = _always_may_send
         self._headers: Mapping[str, str] = {}
+        self.epoch = 0
         # The environment is read by the settings alone; a redirect could carry the credential to another host.
         self._client = httpx.Client(
             headers=dict(headers),
@@ -177,6 +178,7 @@ class Transport:
             json=None if isinstance(body, bytes) else body,
             headers=({"content-type": media_type} if body is not None else {}) | dict(headers or {}),
         )
+        request.headers["user-agent"] = f"roomtone (epoch {self.epoch})"
         return self._exchange(endpoint, request, endpoint.is_repeatable if is_repeatable is None else is_repeatable)
 
     def follow(self, link: str) -> Any:
@@ -198,6 +200,8 @@ class Transport:
     def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool) -> Any:
         thing = f"{self._name} {endpoint.method} {endpoint.path}"
         deadline = self._timer() + BUDGET_SECONDS
+        # An earlier try of a writing call may have had its effect, whatever the last one is told.
+        is_doubtful = False
         for attempt in range(1, TRIES + 1):
             self._wait_for_token(endpoint)
             is_last = attempt == TRIES or self._timer() > deadline
@@ -215,6 +219,7 @@ class Transport:
                 if is_last or not is_repeatable:
                     self._give_up(thing, None, type(error).__name__)
                 reason = type(error).__name__
+                is_doubtful = endpoint.method != "GET"
             else:
                 for hook in exchange_hooks:
                     hook(request, response)
@@ -222,11 +227,19 @@ class Transport:
                 self._headers = response.headers
                 if response.status_code != 429 and response.status_code < 500:
                     self._given_up = 0
+                    if is_doubtful and response.status_code in (400, 404, 409, 410, 413, 422):
+                        raise VendorUnansweredError(
+                            thing,
+                            f"answered {response.status_code} after a try without an answer",
+                            "the next sync looks it up",
+                        )
                     return self._answer(thing, response)
                 asked = _retry_after(response)
                 is_safe = is_repeatable or response.status_code == 429
                 if is_last or asked > LONGEST_WAIT_SECONDS or not is_safe:
-                    self._give_up(thing, response.status_code, f"answered {response.status_code}")
+                    status = None if is_doubtful else response.status_code
+                    self._give_up(thing, status, f"answered {response.status_code}")
+                is_doubtful |= response.status_code >= 500 and endpoint.method != "GET"
                 wait = max(wait, asked)
                 reason = str(response.status_code)
             log.warning("%s: %s on try %d, again in %.1f s", thing, reason, attempt, wait)

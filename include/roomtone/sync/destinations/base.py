@@ -103,10 +103,14 @@ class Destination(ABC):
         """What sending the same intent of a kind twice does here."""
         return self.idempotency.get(kind, Idempotency.NONE if kind == RECOVERY_EVENT else Idempotency.STATE)
 
-    def fence(self, check: Callable[[], None]) -> None:
-        """Has `check` called immediately before each byte of a call leaves; it raises where this sync may not send."""
+    def fence(self, check: Callable[[], None], epoch: int) -> None:
+        """Has `check` called immediately before a call leaves; it raises where this sync may not send.
+
+        `epoch` is told with each call, so that a vendor's log shows under which lease it was made.
+        """
         if self._http is not None:
             self._http.check = check
+            self._http.epoch = epoch
 
     def account(self) -> str | None:
         """The account that the credential opens, as the destination names it; None where it cannot be asked."""

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync import checkpoints
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
-from roomtone.sync.destinations.base import Answer, Destination, Idempotency, Outcome
+from roomtone.sync.destinations import klaviyo_sends
+from roomtone.sync.destinations.base import Answer, Destination, Idempotency, Outcome, PromotionalSend
 from roomtone.sync.identities import IdentityBook
 from roomtone.sync.plan import Intent
 from roomtone.sync.transport import (
@@ -42,6 +42,10 @@ ENDPOINTS = (
     Endpoint("GET", "/api/events", 350, 3500),
     Endpoint("GET", "/api/metrics", 10, 150),
     Endpoint("GET", "/api/accounts", 1, 15),
+    Endpoint("GET", "/api/campaigns", 10, 150),
+    Endpoint("GET", "/api/flows", 3, 60),
+    Endpoint("GET", "/api/flows/{}", 3, 60),
+    Endpoint("GET", "/api/segments", 75, 750),
 )
 
 # "page[size] ... Max: 100" for profiles; longer filters would make addresses that proxies refuse.
@@ -114,6 +118,9 @@ class Klaviyo(Destination):
     def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return self._properties(vendor_ids) if kind == PROFILE_PROPERTIES else {}
 
+    def promotional_sends(self) -> list[PromotionalSend]:
+        return klaviyo_sends.promotional_sends(self._http)
+
     def _find_by_email(self, addresses: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for part in _filters(addresses):
@@ -138,19 +145,7 @@ class Klaviyo(Destination):
         yield from self._pages(self._http.call("GET", "/api/profiles", params=params))
 
     def _pages(self, page: Any) -> Iterator[dict[str, Any]]:
-        followed: set[str] = set()
-        while True:
-            yield from page["data"]
-            # The end of a list is a missing `next` or a null one.
-            link = (page.get("links") or {}).get("next")
-            if not link:
-                return
-            if link in followed:
-                raise RoomtoneError(
-                    f"{self.name} page link", "leads round in a circle", "try again; then tell the vendor"
-                )
-            followed.add(link)
-            page = self._http.follow(link)
+        return klaviyo_sends.pages(self._http, page)
 
     def _update(self, intent: Intent, now: datetime) -> Outcome:
         body = {"data": _profile(intent, now)}

@@ -10,6 +10,8 @@ down_revision = "0001"
 def upgrade() -> None:
     op.add_column("passes", sa.Column("is_degraded", sa.Boolean))
     op.add_column("sync_runs", sa.Column("epoch", sa.Integer))
+    op.add_column("sync_runs", sa.Column("is_complete", sa.Boolean))
+    op.execute(sa.text("update sync_runs set is_complete = (finished_at is not null)"))
     op.add_column("sync_runs", sa.Column("newly_paused", sa.Integer))
     op.add_column("sync_runs", sa.Column("newly_paused_limit", sa.Integer))
     op.add_column("sync_runs", sa.Column("is_released", sa.Boolean))
@@ -38,8 +40,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "effects",
-        sa.Column("intent_id", sa.String, primary_key=True),
-        sa.Column("attempt", sa.Integer, primary_key=True),
+        sa.Column("effect_id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("intent_id", sa.String, nullable=False, index=True),
+        sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("destination", sa.String, nullable=False),
         sa.Column("sync_run_id", sa.Integer, nullable=False),
         sa.Column("epoch", sa.Integer, nullable=False),
