@@ -23,6 +23,7 @@ class SftpServer:
     host_key: paramiko.PKey
     renames: list[tuple[str, str]] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
+    authorized: list[paramiko.PKey] = field(default_factory=list)
     is_read_only: bool = False
 
     @property
@@ -45,6 +46,13 @@ def sftp_server(folder: Path) -> Iterator[SftpServer]:
         def check_auth_password(self, username: str, password: str) -> int:
             is_right = (username, password) == (USER, PASSWORD)
             return paramiko.AUTH_SUCCESSFUL if is_right else paramiko.AUTH_FAILED
+
+        def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+            is_known = username == USER and any(key.asbytes() == known.asbytes() for known in server.authorized)
+            return paramiko.AUTH_SUCCESSFUL if is_known else paramiko.AUTH_FAILED
+
+        def get_allowed_auths(self, username: str) -> str:
+            return "password,publickey"
 
         def check_channel_request(self, kind: str, chanid: int) -> int:
             return paramiko.OPEN_SUCCEEDED

@@ -53,7 +53,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def numbers(brand: Sandbox) -> Iterator[str]:
     """Live tickets, round and round: every change that is made to one is a new one."""
     link = f"{brand.url}/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1"
-    tickets = httpx.get(link, headers=ZENDESK).json()["tickets"]
+    tickets = httpx.get(link, headers=ZENDESK, timeout=60).json()["tickets"]
     return cycle([str(ticket["id"]) for ticket in tickets if ticket["status"] in {"new", "open", "pending"}])
 
 

@@ -169,7 +169,7 @@ def _app_api(connection: Connection) -> Transport | None:
     if not key:
         return None
     default = connection.url.replace("://track", "://api", 1)
-    other = Connection(connection.name, connection.options.get("app_url", default).rstrip("/"), key)
+    other = Connection(connection.name, (connection.options.get("app_url") or default).rstrip("/"), key)
     return Transport(other, {"Authorization": f"Bearer {key}"}, APP_ENDPOINTS)
 
 

@@ -72,7 +72,8 @@ class FileFormat:
 
 
 def guarded(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    """Text that no spreadsheet takes for a formula; one more apostrophe where it has some, so that it can be undone."""
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA_STARTS) else text
 
 
 def _write_lines(kind: str, rows: Iterable[Row]) -> bytes:
@@ -118,7 +119,7 @@ def _value(kind: str, cell: str) -> Any:
         return cell == "true"
     if kind == "int64":
         return int(cell)
-    return cell[1:] if cell[0] == "'" and cell[1:].startswith(FORMULA_STARTS) else cell
+    return cell[1:] if cell[0] == "'" and cell.lstrip("'").startswith(FORMULA_STARTS) else cell
 
 
 def _write_parquet(kind: str, rows: Iterable[Row]) -> bytes:

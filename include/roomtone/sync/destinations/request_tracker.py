@@ -42,7 +42,7 @@ class RequestTracker(Destination):
 
     def __init__(self, connection: Connection) -> None:
         self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
-        self._tag_field = connection.options.get("tag_field", "Tags")
+        self._tag_field = connection.options.get("tag_field") or "Tags"
         self._queues: dict[str, tuple[str, str]] | None = None
 
     def takes(self, row: DesiredRow) -> bool:
@@ -167,7 +167,7 @@ def _plain(name: str) -> str:
 def _authorization(connection: Connection) -> str:
     """An auth token of RT, or the password of the user that the connection's `user` option names."""
     user = connection.options.get("user")
-    if user is None:
+    if not user:
         if not connection.token:
             raise RoomtoneError("connection request_tracker", "has no credential", "set ROOMTONE_REQUEST_TRACKER_TOKEN")
         return f"token {connection.token}"

@@ -5,6 +5,7 @@ The server is known by its host key alone, which is set beforehand: a first meet
 
 import base64
 import binascii
+import importlib.util
 import io
 import posixpath
 import socket
@@ -31,6 +32,8 @@ class Sftp(RowFiles):
 
     def __init__(self, connection: Connection, sync_run_id: int) -> None:
         super().__init__(sync_run_id)
+        if importlib.util.find_spec("paramiko") is None:
+            raise RoomtoneError("sftp destination", "paramiko is not installed", "install the extra roomtone[sftp]")
         self._connection = connection
         self.form = _format(connection)
         address = urlsplit(connection.url)
@@ -138,7 +141,7 @@ class Sftp(RowFiles):
         import paramiko
 
         key_file = self._connection.options.get("key_file")
-        if key_file is None:
+        if not key_file:
             transport.auth_password(self._user, self._connection.token)
             return
         try:
@@ -167,7 +170,7 @@ def _host_key(connection: Connection) -> tuple[str, bytes]:
 
 
 def _format(connection: Connection) -> FileFormat:
-    name = connection.options.get("format", "jsonl")
+    name = connection.options.get("format") or "jsonl"
     if name not in FORMATS:
         raise RoomtoneError("ROOMTONE_SFTP_FORMAT", f"{name!r} is unknown", f"use one of {', '.join(FORMATS)}")
     return FORMATS[name]

@@ -118,7 +118,7 @@ def _key(token: str) -> bytes:
 
 
 def _rate(connection: Connection) -> float:
-    text = connection.options.get("calls_per_second", "10")
+    text = connection.options.get("calls_per_second") or "10"
     try:
         rate = float(text)
     except ValueError:
