@@ -5,6 +5,7 @@ brand is made up, the HTTP calls, Airflow and the stores are real.
 """
 
 import argparse
+import asyncio
 import dataclasses
 import json
 import shutil
@@ -18,9 +19,10 @@ from typing import Any
 
 import psutil
 
-from roomtone.airflow import launcher, processes
+from roomtone.airflow import launcher, processes, webhooks
 from roomtone.airflow.instance import AirflowInstance, start_airflow
 from roomtone.sandbox.player import PAUSE_PROPERTIES, Brand, instant
+from roomtone.sandbox.senders import send
 from roomtone.settings import load_settings, process_environment
 
 _SECRET = "bench-secret-bench-secret-bench"  # noqa: S105 - of a server that lives for minutes, on loopback
@@ -40,12 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = launcher.sandbox_settings(base, home, url, secret)
         if not options.poll and not options.fallback:
             settings = dataclasses.replace(settings, extract_schedule="")
+        if secret:
+            settings = dataclasses.replace(settings, webhook_secrets={**settings.webhook_secrets, "generic": (secret,)})
         airflow = start_airflow(settings, run_folder=run_folder)
         brand = Brand(url)
         walk_seconds = _walk(airflow)
         if not options.poll:
             launcher.subscribe_sandbox(url, airflow.url, secret)
         report = _measure(brand, airflow, run_folder, options)
+        if not options.poll:
+            report["webhook_to_durable_append"] = _append(airflow.url)
         report["first_walk_seconds"] = walk_seconds
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
         brand.close()
@@ -109,6 +115,23 @@ def _measure(brand: Brand, airflow: AirflowInstance, run_folder: Path, options: 
         "failed_runs": sum(run["state"] == "failed" for run in runs["dag_runs"]),
         "webhooks": brand.get("/webhooks"),
     }
+
+
+def _append(url: str) -> dict[str, Any]:
+    """Fifty senders at a time on Airflow's API server: at a burst's pace, 2,100 a minute, and as fast as it goes."""
+    found = {}
+    for name, each, a_second in (("burst", 14, 35.0), ("as_fast_as_it_goes", 40, None)):
+        begun = time.perf_counter()
+        target = f"{url}{webhooks.PREFIX}/generic"
+        answers = asyncio.run(send(target, _SECRET, senders=50, each=each, a_second=a_second))
+        ordered = sorted(answers.seconds)
+        found[name] = {
+            "kept": len(ordered),
+            "refused": answers.refused,
+            "a_second": round(len(ordered) / (time.perf_counter() - begun), 1),
+            **{f"p{share}_ms": round(_quantile(ordered, share / 100) * 1000, 1) for share in (50, 95, 99)},
+        }
+    return found
 
 
 def _latencies(written: dict[str, datetime], log: list[dict[str, Any]]) -> dict[str, Any]:
