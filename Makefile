@@ -49,6 +49,22 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
 
+.PHONY: bench-latency
+bench-latency: .venv/.installed ## seconds from message to pause in Airflow, as JSON; ARGS="--poll" measures the poll
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.bench_latency $(ARGS)
+
+.PHONY: bench-load
+bench-load: .venv/.installed ## bad hours, bursts, backlogs and faults in Airflow, as JSON
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.bench_load $(ARGS)
+
+.PHONY: bench-readers
+bench-readers: .venv/.installed-dev ## 10,000 queries of three readers while marts are swapped
+	@READERS_QUERIES=10000 $(RUN)pytest tests/sync/test_readers.py -q -s -k three_readers
+
+.PHONY: docs-dbt
+docs-dbt: .venv/.installed ## dbt's own pages of the models and their lineage, from the warehouse in ROOMTONE_HOME
+	@$(RUN)python -m roomtone.transform.lineage_page
+
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again
 	@$(RUN)roomtone policies docs

@@ -3,16 +3,22 @@
 import json
 import logging
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk.exceptions import AirflowSkipException
 
-from roomtone.airflow import stages
+from roomtone.airflow import assets, stages
 from roomtone.airflow.connections import as_connection, settings_from_airflow
 from roomtone.errors import RoomtoneError
+from roomtone.settings import Settings, load_settings
+from roomtone.stores.inbox import Delivery, InboxWriter
+from roomtone.stores.operational import OperationalStore
 
 SECRET_TEXT = "my parcel is lost and I am furious"
 
@@ -80,6 +86,48 @@ def test_publish_takes_the_newest_announced_pass() -> None:
         stages.latest_sequence([])
 
 
+def put_delivery(settings: Settings) -> None:
+    store = OperationalStore(settings)
+    body = json.dumps({"type": "messages", "data": []}).encode()
+    writer = InboxWriter(store)
+    writer.append(Delivery("generic", uuid4().hex, uuid4().bytes, body, datetime.now(UTC))).result(10)
+    writer.close()
+    store.close()
+
+
+def test_a_pass_that_webhooks_called_for_is_skipped_when_they_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOMTONE_HOME", str(tmp_path))
+    assert stages.extract_webhooks(is_needless_without=True) == {}, "webhooks are no source here"
+    monkeypatch.setenv("ROOMTONE_SOURCES", "files,webhook")
+    put_delivery(load_settings())
+    message = {"type": "messages", "data": RECORDS["messages"]}
+    store = OperationalStore(load_settings())
+    writer = InboxWriter(store)
+    writer.append(Delivery("generic", "1", b"1", json.dumps(message).encode(), datetime.now(UTC))).result(10)
+    writer.close()
+    assert stages.extract_webhooks(is_needless_without=True)["streams.messages.landed"] == 1
+    with pytest.raises(AirflowSkipException, match="has taken all that waited"):
+        stages.extract_webhooks(is_needless_without=True)
+    assert stages.extract_webhooks() is not None, "the poll's pass goes on: pauses end by time"
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (None, False),
+        ({}, False),
+        ({assets.INBOX: [1, 2]}, True),
+        ({assets.RAW: [1]}, False),
+        ({assets.INBOX: [1], assets.RAW: [1]}, False),
+        ({assets.INBOX: [1], assets.RAW: []}, True),
+    ],
+)
+def test_who_called_for_a_pass(events: dict[Any, list[Any]] | None, expected: bool) -> None:
+    assert stages.is_called_by_webhooks_alone(events) is expected
+
+
 RECORDS = {
     "customers": {
         "id": "c-1", "email": "maya@example.com", "email_marketing_consent": True, "sms_marketing_consent": False,
@@ -117,6 +165,10 @@ def test_the_stages_make_one_pass(
         stages.transform_pass(newer)
         with pytest.raises(AirflowSkipException, match=f"pass {newer} has begun"):
             stages.publish_pass(sequence)
+        # While somebody waits for a pass the marts of just now are good enough.
+        put_delivery(load_settings())
+        with pytest.raises(AirflowSkipException, match="deliveries wait for a pass"):
+            stages.publish_pass(newer)
     assert sum(count for name, count in landed.items() if name.endswith(".landed")) == 3
     assert all(isinstance(count, int) for count in sent.values())
     assert (tmp_path / "home" / "published" / "marts.duckdb").is_file()

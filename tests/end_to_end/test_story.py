@@ -2,18 +2,25 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 
 from conftest import Sandbox
 from roomtone.airflow.instance import start_airflow
+from roomtone.airflow.launcher import subscribe_sandbox
 from roomtone.pipeline import run_once
 from roomtone.sandbox.player import Brand, Told, instant, play
-from roomtone.settings import load_settings
+from roomtone.settings import PROJECT_ROOT, Settings, load_settings
+from roomtone.status import examine
+from roomtone.stores import raw
+from roomtone.transform.lineage_page import write_docs
 
 ESCALATIONS = 2
+WEBHOOK_SECRET = "story-secret-story-secret-story"
 
 
 def check_story(told: Told, brand: Brand) -> None:
@@ -55,6 +62,22 @@ def check_story(told: Told, brand: Brand) -> None:
     assert max(stored.values()) == 1
 
 
+def check_example_queries(settings: Settings) -> None:
+    """Each of docs/queries runs as it stands, with the same answer from the database as from Parquet, and not empty."""
+    paths = sorted((PROJECT_ROOT / "docs" / "queries").glob("*.sql"))
+    assert len(paths) >= 8
+    with (
+        duckdb.connect(str(settings.published_dir / "marts.duckdb"), read_only=True) as database,
+        duckdb.connect() as parquet,
+    ):
+        for file in (settings.published_dir / "parquet").resolve().glob("*.parquet"):
+            parquet.execute(f"create view \"{file.stem}\" as select * from read_parquet('{file}')")
+        for path in paths:
+            answer = database.execute(path.read_text()).fetchall()
+            assert answer, f"{path.name} shows nothing"
+            assert parquet.execute(path.read_text()).fetchall() == answer, path.name
+
+
 def test_the_story_in_one_process(sandbox: Sandbox, tmp_path: Path) -> None:
     settings = sandbox.settings(tmp_path / "home")
     brand = Brand(sandbox.url)
@@ -63,16 +86,26 @@ def test_the_story_in_one_process(sandbox: Sandbox, tmp_path: Path) -> None:
         assert run_once(settings, sandbox.now()).failures == []
 
     check_story(play(brand, walk), brand)
+    check_example_queries(settings)
+    lineage = write_docs(settings).read_text()
+    assert "model.roomtone.fct_suppressions" in lineage
 
 
 @pytest.mark.airflow
 def test_the_story_in_airflow(start_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
+    """By webhook and by poll at once: whatever comes twice counts once."""
     sandbox = start_sandbox(customers=120)
-    settings = load_settings({**sandbox.environ(tmp_path / "home"), "ROOMTONE_EXTRACT_SCHEDULE": ""})
+    environ = sandbox.environ(tmp_path / "home") | {
+        "ROOMTONE_SOURCES": "zendesk,klaviyo,shop,webhook",
+        "ROOMTONE_ZENDESK_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "ROOMTONE_EXTRACT_SCHEDULE": "",
+    }
+    settings = load_settings(environ)
     brand = Brand(sandbox.url)
     airflow = start_airflow(settings)
     try:
         assert airflow.import_errors() == []
+        subscribe_sandbox(sandbox.url, airflow.url, WEBHOOK_SECRET)
 
         def walk() -> None:
             runs = airflow.walk("extract")
@@ -83,3 +116,19 @@ def test_the_story_in_airflow(start_sandbox: Callable[..., Sandbox], tmp_path: P
     finally:
         airflow.stop()
     assert (settings.published_dir / "marts.duckdb").is_file()
+    told = brand.get("/webhooks")
+    assert told["delivered"] > told["events"] > 50, "some came twice"
+    assert told["refused"] == told["given_up"] == 0
+    pushed, polled = (ids_of_messages(settings, source) for source in ("webhook", "zendesk"))
+    assert len(pushed & polled) > 20
+    status = examine(settings, datetime.now(UTC))
+    assert {beat.subject for beat in status.heartbeats if beat.stage == "extract" and not beat.failure} == {
+        "zendesk", "klaviyo", "shop", "webhook",
+    }  # fmt: skip
+
+
+def ids_of_messages(settings: Settings, source: str) -> set[str]:
+    """Ids of the messages in the raw store by the source that brought them."""
+    schema = pa.schema([("id", pa.string())])
+    files = [file for load in raw.completed_loads(settings, source) for file in load.files.get("messages", ())]
+    return {key for file in files for key in raw.read_table(file, schema)["id"].to_pylist()}

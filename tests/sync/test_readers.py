@@ -7,15 +7,8 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
-import duckdb
-import pytest
-
-from conftest import Sandbox
-from roomtone import clock
-from roomtone.pipeline import run_once
-from roomtone.settings import PROJECT_ROOT, Settings, load_settings
+from roomtone.settings import PROJECT_ROOT
 from roomtone.stores import warehouse
 from roomtone.sync.publish import publish
 
@@ -81,7 +74,7 @@ def test_three_readers_meet_no_error_while_marts_are_swapped(mart: Mart) -> None
     while any(reader.poll() is None for reader in readers):
         publish_pass(mart)
         swaps += 1
-        time.sleep(0.05)
+        time.sleep(0.4)
     told = [json.loads(reader.communicate()[0]) for reader in readers]
     assert [error for reader in told for error in reader["errors"]] == []
     assert sum(reader["queries"] for reader in told) >= QUERIES
@@ -90,37 +83,7 @@ def test_three_readers_meet_no_error_while_marts_are_swapped(mart: Mart) -> None
     print(json.dumps({"queries": sum(reader["queries"] for reader in told), "errors": 0, "swaps": swaps}))
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The marts of a small sandbox brand."""
-    home = tmp_path_factory.mktemp("published")
-    command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", "60"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home)
-    try:
-        assert process.stdout is not None
-        brand = Sandbox(process.stdout.readline().split()[-1], process)
-        settings = load_settings(brand.environ(home / "home"))
-        assert run_once(settings, clock.now(settings)).failures == []
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-    return settings
-
-
-@pytest.mark.parametrize("path", QUERY_FILES, ids=lambda path: path.stem)
-def test_each_example_query_runs_on_the_database_and_on_parquet(path: Path, published: Settings) -> None:
-    sql = path.read_text()
-    assert sql.startswith("-- "), "each says what it answers"
-    with duckdb.connect(str(published.published_dir / "marts.duckdb"), read_only=True) as connection:
-        from_database = connection.execute(sql).fetchall()
-    with duckdb.connect() as connection:
-        for file in (published.published_dir / "parquet").resolve().glob("*.parquet"):
-            connection.execute(f"create view \"{file.stem}\" as select * from read_parquet('{file}')")
-        assert connection.execute(sql).fetchall() == from_database
-    assert from_database, "an example that shows nothing explains nothing"
-
-
-def test_the_examples_are_portable_and_told_of(published: Settings) -> None:
+def test_the_example_queries_are_portable_and_told_of() -> None:
     page = (PROJECT_ROOT / "docs" / "queries" / "README.md").read_text()
     for path in QUERY_FILES:
         assert f"`{path.name}`" in page

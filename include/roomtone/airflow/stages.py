@@ -6,6 +6,7 @@ The libraries of a stage are imported when it runs: every task parses its DAG fi
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,11 +17,14 @@ from roomtone.airflow import assets, metrics
 from roomtone.airflow.connections import settings_from_airflow
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
+from roomtone.stores import inbox
 from roomtone.stores.operational import OperationalStore, Pass, passes
 
 log = logging.getLogger(__name__)
 
 WEBHOOK = "webhook"
+
+_MARTS_MAY_WAIT = timedelta(minutes=1)
 
 
 def extract_source(source: str) -> dict[str, int]:
@@ -112,10 +116,16 @@ def sync_pass(sequence: int, destination: str) -> dict[str, int]:
 
 
 def publish_pass(sequence: int) -> int:
-    """Publish the marts of a validated pass; skipped once a newer pass has replaced them. Returns its sequence."""
+    """Publish the marts of a validated pass. Returns its sequence.
+
+    Skipped once a newer pass has replaced them, and while people wait for a pass and the marts are less than a minute
+    old: a pause goes before a report.
+    """
     from roomtone.sync.publish import publish
 
     settings = settings_from_airflow()
+    if _may_wait(settings):
+        raise AirflowSkipException("deliveries wait for a pass, and the marts are less than a minute old")
     current = _find(settings, sequence)
     try:
         with metrics.stage(settings, "publish"):
@@ -139,6 +149,17 @@ def _find(settings: Settings, sequence: int) -> Pass:
     store = OperationalStore(settings)
     try:
         return store.find_pass(sequence)
+    finally:
+        store.close()
+
+
+def _may_wait(settings: Settings) -> bool:
+    store = OperationalStore(settings)
+    try:
+        with store.begin() as connection:
+            published_at = connection.execute(sa.select(sa.func.max(passes.c.published_at))).scalar()
+        is_recent = published_at is not None and datetime.now(UTC) - published_at < _MARTS_MAY_WAIT
+        return is_recent and inbox.state(store).count_waiting > 0
     finally:
         store.close()
 

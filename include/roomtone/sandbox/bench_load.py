@@ -1,0 +1,219 @@
+"""`make bench-load`: bad hours, bursts, a backlog and deaths during load, in Airflow, as JSON. Figures are simulated.
+
+The phases are compressed by default; whole ones are `--outage-minutes 60 --burst-minutes 5 --backlog 250000`. A component
+that was killed is started again by the measurement, as a supervisor or compose would.
+"""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from roomtone.airflow import launcher, processes
+from roomtone.airflow.instance import AirflowInstance, start_airflow
+from roomtone.sandbox import measuring
+from roomtone.sandbox.measuring import SECRET, Load
+from roomtone.sandbox.player import Brand, instant
+from roomtone.sandbox.rhythm import busiest_minutes
+from roomtone.settings import Settings, load_settings
+from roomtone.stores import inbox
+from roomtone.stores.heartbeats import alerts_since
+from roomtone.stores.operational import OperationalStore
+
+_OBJECTIVE_SECONDS = 10.0
+_HOLD_WAREHOUSE = """
+import sys, time
+from roomtone.settings import load_settings
+from roomtone.stores import warehouse
+with warehouse.held(load_settings()):
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+class Bench:
+    """One brand, one Airflow, and what is done to them."""
+
+    def __init__(self, settings: Settings, run_folder: Path, options: argparse.Namespace) -> None:
+        self.settings = settings
+        self.run_folder = run_folder
+        self.options = options
+        self.airflow: AirflowInstance
+        self.brand: Brand
+        self.store = OperationalStore(settings)
+        self.peak_mib = 0.0
+
+    def phase(
+        self, name: str, due: Sequence[float], at: Callable[[], object] = lambda: None, after_seconds: float = 0.0
+    ) -> dict[str, Any]:
+        """Pour messages in, do `at` once after so many seconds, wait until nothing waits; returns what was measured."""
+        seen, load, begun = self.brand.last_entry(), Load(self.brand, self.options.upset_share), time.monotonic()
+        is_done = False
+        for gone in load.pour(due):
+            if not is_done and gone >= after_seconds:
+                at()
+                is_done = True
+            self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
+        poured = time.monotonic()
+        is_drained = self._wait_until_drained()
+        log = self.brand.log(seen)
+        recovery = [entry["unique_id"] for entry in log if entry["kind"] == "event_received"]
+        return {
+            "phase": name,
+            "messages": load.written,
+            "poured_seconds": round(poured - begun, 1),
+            "backlog_gone_after_seconds": round(time.monotonic() - poured, 1) if is_drained else None,
+            "seconds": measuring.latencies(load.upset_at, log),
+            "late_writers": self._late(load, log),
+            "repeated_recovery_events": len(recovery) - len(set(recovery)),
+            "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
+            "violations": sum(entry["kind"] == "violation" for entry in log),
+            "load_average": [round(value, 1) for value in os.getloadavg()],
+        }
+
+    def _late(self, load: Load, log: Sequence[dict[str, Any]]) -> int:
+        """Upset writers whose pause took longer than the objective."""
+        first: dict[str, float] = {}
+        for entry in log:
+            key = entry.get("external_id")
+            if entry["kind"] == "profile_updated" and key in load.upset_at:
+                first.setdefault(key, (instant(entry["at"]) - load.upset_at[key]).total_seconds())
+        return sum(seconds > _OBJECTIVE_SECONDS for seconds in first.values())
+
+    def _wait_until_drained(self) -> bool:
+        deadline = time.monotonic() + self.options.patience_seconds
+        calm = 0
+        while time.monotonic() < deadline:
+            waiting = self.brand.get("/webhooks")["waiting"] + inbox.state(self.store).count_waiting
+            with suppress(Exception):
+                runs = self.airflow.call("GET", "/dags/react/dagRuns", params={"state": "running", "limit": 1})
+                calm = calm + 1 if waiting == 0 and runs["total_entries"] == 0 else 0
+            if calm >= 3:
+                return True
+            time.sleep(1.0)
+        return False
+
+    def kill(self, name: str) -> None:
+        """End a component at once, and start it again two seconds later."""
+        position = next(n for n, process in enumerate(self.airflow.started) if process.name == name)
+        dead = self.airflow.started[position]
+        family = psutil.Process(dead.pid).children(recursive=True)
+        os.kill(dead.pid, signal.SIGKILL)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        time.sleep(2.0)
+        self.airflow.restart(position)
+
+    def kill_worker(self) -> None:
+        """End a worker of the scheduler with the task that it runs."""
+        scheduler = next(process for process in self.airflow.started if process.name == "scheduler")
+        for member in psutil.Process(scheduler.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "LocalExecutor" in " ".join(member.cmdline()) and member.children():
+                    for child in member.children(recursive=True):
+                        child.kill()
+                    member.kill()
+                    return
+
+    def lock_warehouse(self, seconds: float) -> None:
+        """Let another process hold the warehouse."""
+        environ = {**os.environ, "ROOMTONE_HOME": str(self.settings.home)}
+        subprocess.Popen([sys.executable, "-c", _HOLD_WAREHOUSE, str(seconds)], env=environ)
+
+    def freeze_brand(self, seconds: float) -> None:
+        """The vendors do not answer for a while."""
+        [sandbox] = processes.recorded(self.run_folder)[launcher.SANDBOX_NAME]
+        os.kill(sandbox.pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(sandbox.pid, signal.SIGCONT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the phases and print their JSON."""
+    options = _parser().parse_args(arguments)
+    base = load_settings()
+    home = base.home / "bench-load"
+    run_folder = home / "run"
+    launcher.stop_all(run_folder)
+    shutil.rmtree(home, ignore_errors=True)
+    try:
+        url = measuring.start_brand(home, run_folder, options.customers)
+        settings = dataclasses.replace(launcher.sandbox_settings(base, home, url, SECRET))
+        bench = Bench(settings, run_folder, options)
+        bench.airflow = start_airflow(settings, run_folder=run_folder)
+        bench.brand = Brand(url)
+        bench.airflow.walk("extract", timeout_seconds=3600)
+        launcher.subscribe_sandbox(url, bench.airflow.url, SECRET)
+        began = bench.brand.now()
+        phases = [measure() for name, measure in _phases(bench, base).items() if name in options.phases]
+        told = alerts_since(bench.store, began.min.replace(tzinfo=began.tzinfo))
+        measuring.tell(
+            {
+                "what": "messages under load and faults -> pauses in effect at the platform (simulated brand)",
+                "customers": options.customers,
+                "phases": phases,
+                "memory_peak_mib": round(bench.peak_mib),
+                "alerts": len(told),
+            }
+        )
+        bench.brand.close()
+    finally:
+        launcher.stop_all(run_folder)
+    return 0
+
+
+def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, Any]]]:
+    options = bench.options
+    steady = measuring.steady(14.0, options.fault_minutes)
+
+    def fault(name: str, act: Callable[[], object]) -> Callable[[], dict[str, Any]]:
+        return lambda: bench.phase(name, steady, act, after_seconds=10.0)
+
+    def rhythm() -> dict[str, Any]:
+        due = busiest_minutes(base.data_dir, options.rhythm_minutes, options.multiple)
+        return bench.phase(f"rhythm x{options.multiple:g}", due)
+
+    return {
+        "rhythm": rhythm,
+        "outage": lambda: bench.phase("outage hour", measuring.steady(700.0, options.outage_minutes)),
+        "burst": lambda: bench.phase("burst", measuring.steady(2100.0, options.burst_minutes)),
+        "backlog": lambda: bench.phase("backlog", [0.0] * options.backlog),
+        "scheduler": fault("scheduler killed", lambda: bench.kill("scheduler")),
+        "api-server": fault("API server killed", lambda: bench.kill("api-server")),
+        "triggerer": fault("triggerer killed", lambda: bench.kill("triggerer")),
+        "worker": fault("worker killed", bench.kill_worker),
+        "warehouse": fault("warehouse locked", lambda: bench.lock_warehouse(options.locked_seconds)),
+        "vendors": fault("vendors silent", lambda: bench.freeze_brand(options.silent_seconds)),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench-load", description=__doc__)
+    every = "rhythm,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors"
+    parser.add_argument("--phases", type=lambda text: text.split(","), default=every.split(","))
+    parser.add_argument("--customers", type=int, default=4000)
+    parser.add_argument("--upset-share", type=float, default=0.1)
+    parser.add_argument("--multiple", type=float, default=100.0, help="of the real arrivals")
+    parser.add_argument("--rhythm-minutes", type=float, default=3.0)
+    parser.add_argument("--outage-minutes", type=float, default=3.0)
+    parser.add_argument("--burst-minutes", type=float, default=1.0)
+    parser.add_argument("--backlog", type=int, default=5000)
+    parser.add_argument("--fault-minutes", type=float, default=1.5)
+    parser.add_argument("--locked-seconds", type=float, default=60.0)
+    parser.add_argument("--silent-seconds", type=float, default=30.0)
+    parser.add_argument("--patience-seconds", type=float, default=900.0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""What the measurements of speed share: the brand and Airflow to measure on, the load, and the reading of the log."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from roomtone.airflow import launcher, processes
+from roomtone.sandbox.player import PAUSE_PROPERTIES, Brand, Entry, instant
+from roomtone.settings import process_environment
+
+SECRET = "bench-secret-bench-secret-bench"  # noqa: S105 - of a server that lives for minutes, on loopback
+
+# Heat from which on a message leaves no doubt that its writer is upset.
+_UPSET_HEAT = 3
+
+
+def start_brand(home: Path, run_folder: Path, customers: int) -> str:
+    """Start a sandbox brand of this size and record it; returns its address."""
+    command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", str(customers)]
+    log = home.absolute() / "logs" / "sandbox.log"
+    process = processes.start(launcher.SANDBOX_NAME, command, process_environment(), home.absolute(), log)
+    processes.record(run_folder, launcher.SANDBOX_NAME, [process])
+    return processes.wait_for_line(process, "sandbox ready ", 900.0).split()[-1]
+
+
+@dataclass
+class Load:
+    """Messages that were written, and who of their writers was upset since when."""
+
+    brand: Brand
+    upset_share: float
+    written: int = 0
+    upset_at: dict[str, datetime] = field(default_factory=dict)
+
+    def write(self, count: int) -> None:
+        """Let so many customers write now."""
+        answer = self.brand.post("/messages", {"count": count, "upset_share": self.upset_share})
+        self.written += count
+        for row in answer["messages"]:
+            if row["heat"] >= _UPSET_HEAT:
+                self.upset_at.setdefault(row["customer"], instant(answer["at"]))
+
+    def pour(self, due_seconds: Sequence[float]) -> Iterable[float]:
+        """Write at each of these times from now on; yields the seconds gone by, a few times a second."""
+        began, done = time.monotonic(), 0
+        while done < len(due_seconds):
+            gone = time.monotonic() - began
+            due = done
+            while due < len(due_seconds) and due_seconds[due] <= gone:
+                due += 1
+            if due > done:
+                self.write(due - done)
+                done = due
+            yield gone
+            time.sleep(0.25)
+
+
+def steady(per_minute: float, minutes: float) -> list[float]:
+    """Times in seconds of an even flow."""
+    return [number * 60.0 / per_minute for number in range(max(1, int(per_minute * minutes)))]
+
+
+def latencies(upset_at: dict[str, datetime], log: Sequence[Entry]) -> dict[str, Any]:
+    """Seconds from the message of each upset customer to the first pause in effect after it, by the sandbox's log."""
+    paused_at: dict[str, datetime] = {}
+    for entry in log:
+        if entry["kind"] != "profile_updated" or entry.get("external_id") not in upset_at:
+            continue
+        changed = entry["changed"]
+        is_pause = any(changed.get(f"roomtone_pause_{scope}", (None, None))[1] is True for scope in PAUSE_PROPERTIES)
+        if is_pause and instant(entry["at"]) >= upset_at[entry["external_id"]]:
+            paused_at.setdefault(entry["external_id"], instant(entry["at"]))
+    seconds = sorted((paused_at[key] - upset_at[key]).total_seconds() for key in paused_at)
+    found: dict[str, Any] = {"upset": len(upset_at), "paused": len(seconds)}
+    if seconds:
+        found |= {f"p{share}": round(quantile(seconds, share / 100), 2) for share in (50, 95, 99)}
+        found["most"] = round(seconds[-1], 2)
+    return found
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Nearest rank of an ascending, non-empty sequence."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def memory_mib(run_folder: Path) -> float:
+    """Memory of all that was started, shared pages counted once (PSS)."""
+    total = 0
+    for started in processes.recorded(run_folder).values():
+        for process in started:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                leader = psutil.Process(process.pid)
+                for member in (leader, *leader.children(recursive=True)):
+                    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                        total += member.memory_full_info().pss
+    return total / 1024 / 1024
+
+
+def busy_share() -> float:
+    """How busy the whole machine was since the last call, 0 to 1: what a figure of time has to be read beside."""
+    return round(psutil.cpu_percent() / 100, 2)
+
+
+def tell(report: dict[str, Any]) -> None:
+    """Print a report as JSON."""
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    sys.stdout.flush()
