@@ -77,6 +77,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
         "".join(hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)).encode()
     ).hexdigest()
     name = f"mood-{model.FORMAT}-{digest[:8]}"
+    figures = card.figures(fitted)
     manifest: dict[str, Any] = {
         "format": model.FORMAT,
         "model_version": name,
@@ -85,6 +86,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
         "sentiments": list(data.SENTIMENTS),
         "intents": list(data.INTENTS),
         "prior": fitted.heads.prior,
+        "cue_cuts": {name: round(row["cut"], 4) for name, row in figures["cues"].items()},
         "abstain_below": ABSTAIN_BELOW,
         "intent_least": INTENT_LEAST,
         "frequent_idf": FREQUENT_IDF,
@@ -93,6 +95,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
             source: {"rows": rows, "licence": card.licence(source)} for source, rows in card.source_rows(fitted).items()
         },
         "lexicon": data.LICENCES["valence"],
+        "vectors": data.LICENCES["vectors"],
         "made_with": {"python": platform.python_version()}
         | {package: version(package) for package in ("lightgbm", "numpy", "scikit-learn")},
         "files": {},
@@ -102,9 +105,8 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
     texts = golden_texts()
     rows = [{"text": text} | answer for text, answer in zip(texts, model.golden_answers(draft, texts), strict=True)]
     contents[model.GOLDEN] = _json(rows)
-    figures = card.figures(fitted)
     calm = service.measure(draft, held_out)
-    contents["MODEL_CARD.md"] = card.text(figures, calm, manifest).encode()
+    contents["MODEL_CARD.md"] = card.text(figures, card.transfer(fitted, seed), calm, manifest).encode()
     contents["reliability.svg"] = card.reliability_svg(figures).encode()
     _put(folder, manifest, contents)
     size = sum(len(content) for content in contents.values())

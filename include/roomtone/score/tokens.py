@@ -334,3 +334,13 @@ def phrases(batch: Encoded) -> Phrases:
         return Phrases(empty, np.zeros(0, np.float32), empty, empty, empty)
     category, weight, first, last = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Phrases(category, weight, batch.message[first], first, last)
+
+
+def word_keys(words: list[str]) -> Hashes:
+    """The gram keys of normalised `words` outside any negation."""
+    return np.array([_hash(word) for word in words], np.uint64)
+
+
+def negated_keys(keys: Hashes) -> Hashes:
+    """The gram keys of the same words inside a negation; the other way round for negated ones."""
+    return np.asarray(keys ^ _NEGATED)
