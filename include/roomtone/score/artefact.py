@@ -85,6 +85,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
         "".join(hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)).encode()
     ).hexdigest()
     name = f"mood-{model.FORMAT}-{digest[:8]}"
+    figures = card.figures(fitted)
     manifest: dict[str, Any] = {
         "format": model.FORMAT,
         "model_version": name,
@@ -93,6 +94,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
         "sentiments": list(data.SENTIMENTS),
         "intents": list(data.INTENTS),
         "prior": fitted.heads.prior,
+        "cue_cuts": {name: round(row["cut"], 4) for name, row in figures["cues"].items()},
         "abstain_below": ABSTAIN_BELOW,
         "intent_least": INTENT_LEAST,
         "frequent_idf": FREQUENT_IDF,
@@ -101,6 +103,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
             source: {"rows": rows, "licence": card.licence(source)} for source, rows in card.source_rows(fitted).items()
         },
         "lexicon": data.LICENCES["valence"],
+        "vectors": data.LICENCES["vectors"],
         "made_with": {"python": platform.python_version()}
         | {package: version(package) for package in ("lightgbm", "numpy", "scikit-learn")},
         "files": {},
@@ -108,11 +111,12 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
     put(folder, manifest, contents)
     draft = model.assemble(folder)
     contents[model.GOLDEN] = golden(draft)
-    figures = card.figures(fitted)
     manifest["calibration_error"] = round(figures["pooled_error"], 6)
     calm = service.measure(draft, held_out)
     contents["MODEL_CARD.md"] = (
-        card.text(figures, calm, manifest) + checks.section(draft) + fairness.section(draft)
+        card.text(figures, card.transfer(fitted, seed), calm, manifest)
+        + checks.section(draft)
+        + fairness.section(draft)
     ).encode()
     contents["reliability.svg"] = card.reliability_svg(figures).encode()
     put(folder, manifest, contents)
@@ -127,9 +131,9 @@ def golden(draft: model.Model) -> bytes:
 
 
 def put(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
+    """Writes the files of a model and the manifest that names them; raises RoomtoneError when they are too large."""
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    """Writes the files of a model and the manifest that names them; raises RoomtoneError when they are too large."""
     size = sum(len(content) for content in contents.values())
     if size > LARGEST_BYTES:
         raise RoomtoneError(

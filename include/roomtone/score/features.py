@@ -23,9 +23,13 @@ HEAD_NAMES = (
     "linear_gratitude",
     "linear_confusion",
     "linear_support",
+    "static_negative",
+    "static_neutral",
+    "static_positive",
+    "linear_curiosity",
 )
-"""The word table's linear heads; the last tells messages to a shop from general talk, so that trees may trust words
-differently.
+"""The word table's linear heads: mood and cues by words; messages to a shop told from general talk, so that trees may
+trust words differently; mood by word vectors, folded into one weight a word; curiosity, a mark of forum comments.
 """
 
 LINEAR_NAMES = (*HEAD_NAMES, "sentence_negative", "sentence_positive")

@@ -388,3 +388,13 @@ def grams(batch: Encoded) -> Grams:
     opens = unit[adjacent]
     first, last = np.concatenate([here, opens]), np.concatenate([here, unit[adjacent + 1]])
     return Grams(np.concatenate([marked, pairs]), batch.message[first], first, last)
+
+
+def word_keys(words: list[str]) -> Hashes:
+    """The gram keys of normalised `words` outside any negation."""
+    return np.array([key_of(word) for word in words], np.uint64)
+
+
+def negated_keys(keys: Hashes) -> Hashes:
+    """The gram keys of the same words inside a negation; the other way round for negated ones."""
+    return np.asarray(keys ^ _NEGATED)

@@ -92,9 +92,7 @@ def _columns(schema: pa.Schema) -> str:
     return ", ".join(f'"{field.name}" {_DUCKDB_TYPES[field.type]}' for field in schema)
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str
-) -> int:
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str) -> int:
     selected = ", ".join(f'"{name}"' for name in names)
     # Table and column names come from the contract; file names and ids are bound.
     statement = (
