@@ -30,14 +30,22 @@
     create table touched.customer_ids (customer_id {{ type_text() }});
     create table touched.ticket_ids (ticket_id {{ type_text() }});
     create table touched.trigger_months (policy_id {{ type_text() }}, due_month timestamp);
+    {#- A model that scored after the instant of the pass is not in force yet, unless no other had scored by then. -#}
     create view touched.model_in_force as
     select model_version
     from (
         select
-            model_version,
-            row_number() over (order by max(scored_at) desc, model_version desc) as recency
-        from raw.message_scores
-        group by model_version
+            scores.model_version,
+            row_number() over (
+                order by
+                    case when min(scores.scored_at) <= max(current_pass.as_of) then 0 else 1 end,
+                    max(case when scores.scored_at <= current_pass.as_of then scores.scored_at end) desc,
+                    min(scores.scored_at),
+                    scores.model_version desc
+            ) as recency
+        from raw.message_scores as scores
+        cross join raw.current_pass as current_pass
+        group by scores.model_version
     ) as models
     where recency = 1
     {%- endif -%}

@@ -256,6 +256,8 @@ _C = "(select customer_id from touched.customer_ids)"
 _T = "(select ticket_id from touched.ticket_ids)"
 _O = "(select order_id from touched.order_ids)"
 _KEPT_IDENTITIES = "intermediate.int_customer_identities"
+# As the macro `phone_digits` has it.
+_PHONE = "ltrim(translate(phone, ' +-()./', ''), '0')"
 
 # Of a record that changed all versions count: whom it left is touched like whom it came to.
 _TOUCHED_BY = {
@@ -283,8 +285,11 @@ _TIES = {
         f"select customer_id from raw.orders where id in {_O}",
         f"""select source_customer_id from {_KEPT_IDENTITIES} where customer_id in
             (select customer_id from {_KEPT_IDENTITIES} where source_customer_id in {_C})""",
-        f"""select source_customer_id from {_KEPT_IDENTITIES} where link_rule <> 'role_address' and email_address in
-            (select lower(trim(email)) from raw.customers where id in {_C})""",
+        f"""select id from raw.customers where lower(trim(email)) in
+            (select lower(trim(email)) from raw.customers where id in {_C}
+            except select email_address from {_KEPT_IDENTITIES} where link_rule = 'role_address')""",
+        f"""select id from raw.customers where {_PHONE} in
+            (select {_PHONE} from raw.customers where id in {_C} and length({_PHONE}) >= 7)""",
     ),
     "ticket": (
         f"select id from raw.tickets where customer_id in {_C} or merged_into in {_T} or order_id in {_O}",
