@@ -192,6 +192,18 @@ def learn(settings: Settings, as_of: datetime, seed: int = 7) -> Learned:
     return risk.learn(columns, outcome, sends["customer_id"].to_pylist(), seed)
 
 
+def train(settings: Settings, output: Path, as_of: datetime, seed: int = 7) -> str:
+    """Learns the head and writes it to `output` when it beats the rule; returns a line that says which and why.
+
+    Passes use the head in `head_folder`.
+    """
+    learned = learn(settings, as_of, seed)
+    if learned.head.trees is None:
+        return learned.line
+    learned.head.save(output)
+    return f"{learned.line}; written to {output}, passes use {head_folder(settings)}"
+
+
 def facts(connection: duckdb.DuckDBPyConnection) -> Facts:
     """The tables behind the features, from the landed records."""
     return Facts.of({name: connection.sql(query).to_arrow_table() for name, query in _FACTS.items()})
