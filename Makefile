@@ -49,6 +49,10 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
 
+.PHONY: bench-sync
+bench-sync: .venv/.installed-dev ## the sync's trials against a platform with bad days, as JSON; all figures are simulated
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.sync_trials
+
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again
 	@$(RUN)roomtone policies docs
