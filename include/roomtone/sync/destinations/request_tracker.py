@@ -42,12 +42,9 @@ class RequestTracker(Destination):
     nulls: ClassVar[Nulls] = Nulls.KEEP
 
     def __init__(self, connection: Connection) -> None:
-        self._http = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
+        self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
         self._tag_field = connection.options.get("tag_field") or "Tags"
         self._queues: dict[str, tuple[str, str]] | None = None
-
-    def close(self) -> None:
-        self._http.close()
 
     def takes(self, row: DesiredRow) -> bool:
         return super().takes(row) and row.source == _SOURCE
