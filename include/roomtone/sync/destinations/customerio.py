@@ -9,15 +9,15 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
-from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow
+from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
 from roomtone.sync.destinations.base import Answer, Destination, Outcome
-from roomtone.sync.destinations.batch_calls import send_in_halves
+from roomtone.sync.destinations.batch_calls import gone, send_in_halves
 from roomtone.sync.destinations.klaviyo import metric_name
 from roomtone.sync.destinations.semantics import Idempotency, Nulls
 from roomtone.sync.identities import IdentityBook
@@ -43,6 +43,8 @@ _DATES = frozenset({"roomtone_pause_until"})
 
 
 class CustomerIo(Destination):
+    """With a key of the App API."""
+
     name: ClassVar[str] = "customerio"
     kinds: ClassVar[tuple[str, ...]] = (PROFILE_PROPERTIES, RECOVERY_EVENT)
     batch_sizes: ClassVar[Mapping[str, int]] = dict.fromkeys(kinds, 400)
@@ -51,7 +53,12 @@ class CustomerIo(Destination):
     rate_limits: ClassVar[tuple[Endpoint, ...]] = TRACK_ENDPOINTS + APP_ENDPOINTS
     idempotency: ClassVar[Mapping[str, Idempotency]] = {RECOVERY_EVENT: Idempotency.DEDUPLICATED}
     nulls: ClassVar[Nulls] = Nulls.CLEAR
-    can_read_back: ClassVar[bool] = False
+    can_read_back: ClassVar[bool] = True
+
+    @staticmethod
+    def opened(connection: Connection, store: OperationalStore) -> "CustomerIo":
+        """The one that reads where there is a key for it, else the one that does not."""
+        return (CustomerIo if connection.options.get("app_key") else UnreadCustomerIo)(connection, store)
 
     def __init__(self, connection: Connection, store: OperationalStore) -> None:
         site_id = connection.options.get("site_id", "")
@@ -87,9 +94,7 @@ class CustomerIo(Destination):
         present = list(batch)
         if self._app is not None:
             held = self._people(intent.vendor_id for intent in batch)
-            gone = [intent for intent in batch if intent.vendor_id not in held]
-            self._identities.forget(intent.vendor_id for intent in gone)
-            outcomes = [Outcome(intent.intent_id, Answer.REJECTED, "not on the platform any more") for intent in gone]
+            outcomes = gone(self._identities, [intent for intent in batch if intent.vendor_id not in held])
             present = [intent for intent in batch if intent.vendor_id in held]
         items = {i.intent_id: _event(i) if kind == RECOVERY_EVENT else _person(i, now) for i in present}
         sizes = {intent_id: len(json.dumps(item).encode()) for intent_id, item in items.items()}
@@ -112,6 +117,12 @@ class CustomerIo(Destination):
             for intent in intents
             if intent.vendor_id in held and _is_held(_attributes(intent), held[intent.vendor_id])
         }
+
+    def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Attributes by id under a payload's names and types; people whom Customer.io does not have are left out."""
+        if kind != PROFILE_PROPERTIES or self._app is None:
+            return {}
+        return {person_id: _in_our_words(held) for person_id, held in self._people(vendor_ids).items()}
 
     def probe(self) -> list[str]:
         """Workspace and region of the key, and whether people can be read; RoomtoneError for a refused one."""
@@ -165,6 +176,12 @@ class CustomerIo(Destination):
         ]
 
 
+class UnreadCustomerIo(CustomerIo):
+    """Without one: a yes of the Track API is all that there is to see."""
+
+    can_read_back: ClassVar[bool] = False
+
+
 def _app_api(connection: Connection) -> Transport | None:
     key = connection.options.get("app_key")
     if not key:
@@ -200,6 +217,18 @@ def _value(name: str, value: Any) -> Any:
 def _is_held(wanted: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
     """Attributes come back as text: "true", "2"; an empty one is gone."""
     return all(_text(held.get(name)) == _text(value) for name, value in wanted.items())
+
+
+def _in_our_words(held: Mapping[str, str]) -> dict[str, Any]:
+    """Attributes as a payload would write them: they are kept as text, an empty one not at all, dates as seconds."""
+    words: dict[str, Any] = {"true": True, "false": False}
+    found: dict[str, Any] = {"roomtone_reason": ""} | {name: words.get(text, text) for name, text in held.items()}
+    if str(found.get("roomtone_tier", "")).isdecimal():
+        found["roomtone_tier"] = int(found["roomtone_tier"])
+    for name in _DATES & found.keys():
+        if str(found[name]).isdecimal():
+            found[name] = rfc3339(datetime.fromtimestamp(int(found[name]), UTC))
+    return found
 
 
 def _text(value: Any) -> str:
