@@ -18,10 +18,10 @@ from roomtone.settings import PROJECT_ROOT, load_settings
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yml"
 VENDOR_NAME = re.compile(r"ROOMTONE_(ZENDESK|KLAVIYO|SHOP)_[A-Z_]+")
-DESTINATION_NAME = re.compile(r"ROOMTONE_(BRAZE|CUSTOMERIO|REQUEST_TRACKER|SFTP|WEBHOOK)_[A-Z_]+")
 # Interpolation of compose: ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:?message}.
 VARIABLE = re.compile(r"\$\{([A-Z_0-9]+)(?::?[-?][^}]*)?\}")
 PINNED = re.compile(r"[a-z0-9./-]+:\d+\.\d+(\.\d+)?(-[a-z0-9.]+)*")
+DESTINATION_NAME = re.compile(r"ROOMTONE_(BRAZE|CUSTOMERIO|REQUEST_TRACKER|SFTP|WEBHOOK)_[A-Z_]+")
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ _KNOWN: dict[type[Destination], _Opener] = {
     Sftp: lambda settings, _, run: Sftp(settings.connection("sftp"), run),
     Klaviyo: lambda settings, store, _: Klaviyo(settings.connection("klaviyo"), store),
     Braze: lambda settings, store, _: Braze(settings.connection("braze"), store),
-    CustomerIo: lambda settings, store, _: CustomerIo.opened(settings.connection("customerio"), store),
+    CustomerIo: lambda settings, store, _: CustomerIo(settings.connection("customerio"), store),
     Webhook: lambda settings, _, __: Webhook(settings.connection("webhook")),
     Zendesk: lambda settings, _, __: Zendesk(settings.connection("zendesk")),
     RequestTracker: lambda settings, _, __: RequestTracker(settings.connection("request_tracker")),

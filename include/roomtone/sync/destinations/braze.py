@@ -14,7 +14,7 @@ from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
 from roomtone.sync.destinations.base import Answer, Destination, Outcome
-from roomtone.sync.destinations.batch_calls import gone, send_in_halves
+from roomtone.sync.destinations.batch_calls import send_in_halves
 from roomtone.sync.destinations.klaviyo import metric_name
 from roomtone.sync.destinations.semantics import Idempotency, Nulls
 from roomtone.sync.identities import IdentityBook
@@ -64,7 +64,7 @@ class Braze(Destination):
 
     def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
         held = self._export(intent.vendor_id for intent in batch)
-        outcomes = gone(self._identities, [intent for intent in batch if intent.vendor_id not in held])
+        outcomes = self._identities.gone([intent for intent in batch if intent.vendor_id not in held])
         present = [intent for intent in batch if intent.vendor_id in held]
         if kind == RECOVERY_EVENT:
             return outcomes + self._send_events(present, held, now)

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
-from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
+from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow
 from roomtone.sync.destinations.base import Answer, Destination, Outcome
-from roomtone.sync.destinations.batch_calls import gone, send_in_halves
+from roomtone.sync.destinations.batch_calls import send_in_halves
 from roomtone.sync.destinations.klaviyo import metric_name
 from roomtone.sync.destinations.semantics import Idempotency, Nulls
 from roomtone.sync.identities import IdentityBook
@@ -43,8 +43,6 @@ _DATES = frozenset({"roomtone_pause_until"})
 
 
 class CustomerIo(Destination):
-    """With a key of the App API."""
-
     name: ClassVar[str] = "customerio"
     kinds: ClassVar[tuple[str, ...]] = (PROFILE_PROPERTIES, RECOVERY_EVENT)
     batch_sizes: ClassVar[Mapping[str, int]] = dict.fromkeys(kinds, 400)
@@ -53,12 +51,8 @@ class CustomerIo(Destination):
     rate_limits: ClassVar[tuple[Endpoint, ...]] = TRACK_ENDPOINTS + APP_ENDPOINTS
     idempotency: ClassVar[Mapping[str, Idempotency]] = {RECOVERY_EVENT: Idempotency.DEDUPLICATED}
     nulls: ClassVar[Nulls] = Nulls.CLEAR
-    can_read_back: ClassVar[bool] = True
-
-    @staticmethod
-    def opened(connection: Connection, store: OperationalStore) -> "CustomerIo":
-        """The one that reads where there is a key for it, else the one that does not."""
-        return (CustomerIo if connection.options.get("app_key") else UnreadCustomerIo)(connection, store)
+    # Not alike for every account: it takes a key of the App API.
+    can_read_back: bool = True  # type: ignore[misc]
 
     def __init__(self, connection: Connection, store: OperationalStore) -> None:
         site_id = connection.options.get("site_id", "")
@@ -69,6 +63,7 @@ class CustomerIo(Destination):
         secret = b64encode(f"{site_id}:{connection.token}".encode()).decode()
         self._http = Transport(connection, {"Authorization": f"Basic {secret}"}, TRACK_ENDPOINTS)
         self._app = _app_api(connection)
+        self.can_read_back = self._app is not None
         self._prefix = connection.options.get("customer_prefix", "")
         self._identities = IdentityBook(store, self.name)
         self._accepted: set[str] = set()
@@ -94,7 +89,7 @@ class CustomerIo(Destination):
         present = list(batch)
         if self._app is not None:
             held = self._people(intent.vendor_id for intent in batch)
-            outcomes = gone(self._identities, [intent for intent in batch if intent.vendor_id not in held])
+            outcomes = self._identities.gone([intent for intent in batch if intent.vendor_id not in held])
             present = [intent for intent in batch if intent.vendor_id in held]
         items = {i.intent_id: _event(i) if kind == RECOVERY_EVENT else _person(i, now) for i in present}
         sizes = {intent_id: len(json.dumps(item).encode()) for intent_id, item in items.items()}
@@ -176,12 +171,6 @@ class CustomerIo(Destination):
         ]
 
 
-class UnreadCustomerIo(CustomerIo):
-    """Without one: a yes of the Track API is all that there is to see."""
-
-    can_read_back: ClassVar[bool] = False
-
-
 def _app_api(connection: Connection) -> Transport | None:
     key = connection.options.get("app_key")
     if not key:
@@ -227,7 +216,7 @@ def _in_our_words(held: Mapping[str, str]) -> dict[str, Any]:
         found["roomtone_tier"] = int(found["roomtone_tier"])
     for name in _DATES & found.keys():
         if str(found[name]).isdecimal():
-            found[name] = rfc3339(datetime.fromtimestamp(int(found[name]), UTC))
+            found[name] = datetime.fromtimestamp(int(found[name]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return found
 
 
