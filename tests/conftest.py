@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from exchanges import Exchanges, recorded_exchanges
 from roomtone.clock import parse_instant
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
 
@@ -27,6 +28,23 @@ def pytest_report_header() -> list[str]:
         state = "found" if folder.is_dir() else "ABSENT: every test that reads it is SKIPPED"
         lines.append(f"{variable}: {state}")
     return lines
+
+
+@pytest.fixture(scope="session")
+def exchanges() -> Iterator[Exchanges]:
+    """Every HTTP exchange of this process, each checked against its vendor's specification."""
+    folder = load_settings().specs_dir
+    with recorded_exchanges(folder if folder.is_dir() else None) as seen:
+        yield seen
+
+
+@pytest.fixture(autouse=True)
+def every_exchange_fits(request: pytest.FixtureRequest, exchanges: Exchanges) -> Iterator[None]:
+    """No test may send a vendor what its specification does not have, unless breaking it is what the test is about."""
+    before = len(exchanges.findings)
+    yield
+    if request.node.get_closest_marker("off_spec") is None:
+        assert exchanges.findings[before:] == []
 
 
 @pytest.fixture
@@ -100,9 +118,13 @@ class Sandbox:
 
 
 @pytest.fixture
-def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
-    """Starts sandbox brands on free ports; each is ended with the test."""
+def start_sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Starts sandbox brands on free ports; each is ended with the test.
+
+    What other processes asked one of them was checked there, against the specifications.
+    """
     started: list[subprocess.Popen[str]] = []
+    urls: list[str] = []
 
     def start(customers: int = 60, seed: int = 7, start: str = SANDBOX_START) -> Sandbox:
         command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--seed", str(seed)]
@@ -118,13 +140,26 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
-        return Sandbox(line.split()[-1], process)
+        urls.append(line.split()[-1])
+        return Sandbox(urls[-1], process)
 
     yield start
+    findings = [finding for url in urls for finding in _findings_at(url)]
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
+    if request.node.get_closest_marker("off_spec") is None:
+        assert findings == []
+
+
+def _findings_at(url: str) -> list[dict]:
+    try:
+        entries = httpx.get(f"{url}/log", params={"kind": "violation"}, timeout=20).json()["entries"]
+    except httpx.TransportError:
+        # The test ended this one itself.
+        return []
+    return [entry for entry in entries if entry["what"] == "specification"]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@
         select
             landed.*,
             row_number() over (partition by landed.id, landed.version_at order by landed.record_hash desc) as place_in_instant
-        from {{ source('raw', stream) }} as landed
+        from {{ source('touched', stream) }} as landed
         inner join {{ source('raw', 'current_pass') }} as current_pass on landed.version_at <= current_pass.as_of
     ) as told_apart
     where told_apart.place_in_instant = 1

@@ -30,6 +30,10 @@ app = typer.Typer(
 )
 policies_app = typer.Typer(help="Check, publish and read the policies.", no_args_is_help=True)
 app.add_typer(policies_app, name="policies")
+sync_app = typer.Typer(
+    help="What is held at the destinations, and how to let it go or take it back.", no_args_is_help=True
+)
+app.add_typer(sync_app, name="sync")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The instant to compute for, RFC 3339; default: the clock.")]
@@ -107,20 +111,44 @@ def score(
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0917 - the options of one command
     output: Annotated[Path, typer.Option("--output", help="Folder for the new model.")],
     labels: Annotated[
         Path | None, typer.Option("--labels", help="JSON Lines with id, text, sentiment of your own brand.")
     ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option("--unlabelled", help="JSON Lines with id, text: your brand's latest messages.")
+    ] = None,
+    from_reviews: Annotated[
+        bool, typer.Option("--from-reviews", help="Take the labels that people gave in reviews, and --labels if given.")
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of the model to start from; default: ROOMTONE_MODEL.")
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train on the open sets again, with the labels among them.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="The same seed and data give the same model.")] = 7,
 ) -> None:
-    """Train a mood model on the open sets of ROOMTONE_DATA and write it with its model card."""
-    from roomtone.score.train import train as train_model
-
+    """Teach the model in use a brand's own messages; without any, train it anew on the open sets of ROOMTONE_DATA."""
     settings = load_settings()
     with _progress() as show:
         show("train")
-        train_model(settings.data_dir, output, seed=seed, labels=labels)
+        if refit or not (labels or unlabelled or from_reviews):
+            from roomtone.score.train import train as train_model
+
+            train_model(settings.data_dir, output, seed=seed, labels=labels)
+        else:
+            from roomtone.score import brand_artefact
+
+            answers, texts = brand_artefact.evidence(
+                settings, labels, unlabelled, from_reviews=from_reviews, warn=_warn, seed=seed
+            )
+            learned = brand_artefact.train_brand(
+                model or settings.model_dir, output, answers, texts, seed=seed, progress=show
+            )
+            for line in learned.lines:
+                typer.echo(line)
     typer.echo(f"model written to {output}; read {output / 'MODEL_CARD.md'}")
 
 
@@ -152,7 +180,7 @@ def why(
     from roomtone.policies.why import explain
 
     settings = load_settings()
-    answer = explain(settings, customer, clock.parse_instant(at) if at else None)
+    answer = explain(settings, customer, _instant(at, settings, "--at") if at else None)
     typer.echo(json.dumps(_plain(answer.as_dict())) if as_json else answer.as_text())
 
 
@@ -182,6 +210,40 @@ def release(
 ) -> None:
     """Release a customer by hand; wins over every rule until it ends."""
     _override("release", customer, reason, hours, scope, actor)
+
+
+@app.command()
+def simulate(
+    policies: Annotated[
+        Path | None,
+        typer.Option("--policies", help="Folder with the four policy files to try; default: the published."),
+    ] = None,
+    from_at: Annotated[
+        str | None, typer.Option("--from", help="Count what lasts from here on, RFC 3339; default: all history.")
+    ] = None,
+    to_at: Annotated[
+        str | None, typer.Option("--to", help="Replay up to here, RFC 3339; default: the last pass.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Folder of a model whose scores take the place of all others.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Replay history under other policies, or another model, and print what would differ; changes nothing."""
+    from roomtone.replay import simulate as replay
+
+    settings = load_settings()
+    if policies is None and model is None:
+        raise RoomtoneError("simulate", "nothing to try", "give --policies DIR or --model DIR")
+    window = [
+        _instant(text, settings, option) if text else None for text, option in ((from_at, "--from"), (to_at, "--to"))
+    ]
+    with _progress() as show:
+        difference = replay(settings, policies, window[0], window[1], model, show)
+    if as_json:
+        typer.echo(json.dumps(_plain(asdict(difference)) | {"is_none": difference.is_none}))
+    else:
+        typer.echo(difference.as_text())
 
 
 @app.command()
@@ -231,11 +293,19 @@ def status(as_json: Json = False) -> None:
 
 @policies_app.command("check")
 def policies_check() -> None:
-    """Validate the policy files of ROOMTONE_POLICIES."""
-    from roomtone.policies.schema import load_policies
+    """Validate the policy files of ROOMTONE_POLICIES; name everything that is wrong with them."""
+    from roomtone.policies.schema import checked_policies, warnings
 
     settings = load_settings()
-    loaded = load_policies(settings.policies_dir)
+    loaded, problems = checked_policies(settings.policies_dir)
+    for problem in problems:
+        typer.echo(str(problem))
+    if loaded is None:
+        what = "1 thing is" if len(problems) == 1 else f"{len(problems)} things are"
+        _fail(f"{settings.policies_dir}: {what} wrong; mend what each line above names, nothing was published")
+        return
+    for warning in warnings(loaded):
+        _warn(warning)
     typer.echo(f"{settings.policies_dir}: {loaded.count} rules are valid")
 
 
@@ -268,6 +338,63 @@ def policies_docs() -> None:
         typer.echo(f"wrote {path}")
 
 
+@sync_app.command("status")
+def sync_status(as_json: Json = False) -> None:
+    """The last sync runs, what is held and why, and what was laid aside."""
+    from roomtone.sync.status import status
+
+    found = status(load_settings())
+    typer.echo(json.dumps(_plain(asdict(found))) if as_json else found.as_text())
+
+
+@sync_app.command("release")
+def sync_release(
+    destination: Annotated[str, typer.Argument(help="Name of a destination.")],
+    actor: Annotated[str, typer.Option("--by", help="Who decides.")] = "operator",
+) -> None:
+    """Let go, for the next sync, what a limit on numbers or a rollback holds at a destination."""
+    from roomtone.stores.operational import OperationalStore
+    from roomtone.sync import holds
+
+    settings = load_settings()
+    for hold in holds.release(OperationalStore(settings), destination, actor, clock.now(settings)):
+        typer.echo(f"released {hold.count} {hold.kind} ({hold.reason}); they leave with the next sync")
+
+
+@sync_app.command("rollback")
+def sync_rollback(
+    run: Annotated[int, typer.Argument(help="Number of a sync run, as `roomtone sync status` shows it.")],
+    as_json: Json = False,
+) -> None:
+    """Restore what a sync run changed, and hold its destination until it is released."""
+    from roomtone.sync.rollback import rollback
+
+    report = rollback(load_settings(), run)
+    told = f"run {run} rolled back at {report.destination}: {report.restored} restored, {report.changed_since} changed"
+    told += f" since and left, {report.events} events that cannot be recalled; `roomtone sync release` lets it go on"
+    typer.echo(json.dumps(asdict(report)) if as_json else told)
+    if report.unfinished:
+        _fail(f"rollback: {report.unfinished} records are not seen as before yet; run `roomtone sync reconcile`")
+
+
+@sync_app.command("reconcile")
+def sync_reconcile(
+    destination: Annotated[str | None, typer.Argument(help="Name of a destination; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read destinations back, repair drift, and list live campaigns and flows that lack the exclusion."""
+    from roomtone.sync.reconcile import reconcile
+
+    settings = load_settings()
+    names = [destination] if destination else list(settings.destinations)
+    reports = [reconcile(settings, name) for name in names]
+    if as_json:
+        typer.echo(json.dumps([asdict(report) for report in reports]))
+        return
+    for report in reports:
+        typer.echo(report.as_text())
+
+
 def _override(  # noqa: PLR0917 - the options of two commands, in their order
     action: str, customer: str, reason: str, hours: float, scopes: list[str] | None, actor: str
 ) -> None:
@@ -281,13 +408,13 @@ def _override(  # noqa: PLR0917 - the options of two commands, in their order
     typer.echo(f"{action} of {customer} until {override.ends_at.isoformat()}; it takes effect with the next run")
 
 
-def _instant(text: str | None, settings: Settings) -> datetime:
+def _instant(text: str | None, settings: Settings, option: str = "--as-of") -> datetime:
     if text is None:
         return clock.now(settings)
     try:
         return clock.parse_instant(text)
     except ValueError as error:
-        raise RoomtoneError("--as-of", f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
+        raise RoomtoneError(option, f"{error}", "give an RFC 3339 timestamp such as 2026-03-02T09:00:00Z") from None
 
 
 def _warn(line: str) -> None:

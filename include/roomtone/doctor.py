@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -12,6 +13,8 @@ from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
+from roomtone.sync.destinations import destination_class
+from roomtone.sync.probes import probe
 
 MINIMUM_FREE_BYTES = 1 << 30
 MAXIMUM_CLOCK_SKEW_SECONDS = 300.0
@@ -38,6 +41,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings = [_finding(name, check, settings) for name, check in checks]
     names = dict.fromkeys((*settings.sources, *settings.destinations))
     findings += [_finding(f"connection {name}", _connection(name), settings) for name in names]
+    findings += [_finding(f"destination {name}", _destination(name), settings) for name in settings.destinations]
     return findings
 
 
@@ -109,7 +113,11 @@ def _connection(name: str) -> Callable[[Settings], str]:
                     "set it to the folder that holds one sub-folder per stream",
                 )
             return f"reads {settings.files_dir}" if "files" in settings.sources else f"writes {settings.sent_dir}"
+        if name in settings.destinations and not destination_class(name).reaches_people:
+            return f"writes {settings.sent_dir}"
         connection = settings.connection(name)
+        if not connection.url.startswith("http"):
+            return f"{urlsplit(connection.url).hostname} is asked below"
         try:
             response = httpx.get(connection.url, timeout=10.0)
         except httpx.HTTPError as error:
@@ -119,6 +127,19 @@ def _connection(name: str) -> Callable[[Settings], str]:
         if settings.clock_url is None and "date" in response.headers:
             _compare_clocks(name, response.headers["date"])
         return f"{connection.url} answers"
+
+    return check
+
+
+def _destination(name: str) -> Callable[[Settings], str]:
+    """Credential, scopes, account, room under the rate limit, and sends that no pause holds back."""
+
+    def check(settings: Settings) -> str:
+        store = OperationalStore(settings)
+        try:
+            return "; ".join(probe(settings, store, name)) or "cannot be asked anything"
+        finally:
+            store.close()
 
     return check
 

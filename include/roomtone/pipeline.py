@@ -12,6 +12,7 @@ from typing import Any
 
 from roomtone.settings import Settings
 from roomtone.stores.heartbeats import watched
+from roomtone.stores.ledger import note_source_read
 from roomtone.stores.operational import OperationalStore, Pass
 
 Progress = Callable[[str], None]
@@ -55,6 +56,26 @@ def begin(settings: Settings, as_of: datetime) -> Pass:
         store.close()
 
 
+def note_read(settings: Settings, source: str, as_of: datetime, unfinished: str) -> None:
+    """Keep how far a source is known, unless a part of it is `unfinished`: what leaves must not rest on old news."""
+    if unfinished:
+        return
+    store = OperationalStore(settings)
+    try:
+        note_source_read(store, source, as_of)
+    finally:
+        store.close()
+
+
+def note_degraded(settings: Settings, current: Pass) -> None:
+    """Keep that a pass was scored without its model: it adds and ends pauses, and fires no offers."""
+    store = OperationalStore(settings)
+    try:
+        store.mark_degraded(current)
+    finally:
+        store.close()
+
+
 def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _: None) -> RunReport:
     """Run the whole path once. A source that fails is reported and the rest goes on; an invalid pass is not synced."""
     from roomtone.errors import RoomtoneError
@@ -75,8 +96,8 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
                 with watched(settings, "extract", source):
                     extracted = extract(settings, source, as_of)
                 report.stages[f"extract {source}"] = extracted
-                if extracted.unfinished:
-                    report.failures.append(extracted.unfinished)
+                report.failures += [extracted.unfinished] if extracted.unfinished else []
+                note_read(settings, source, as_of, extracted.unfinished)
             except RoomtoneError as error:
                 report.failures.append(str(error))
     with stage("score"):
@@ -84,6 +105,7 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
         report.stages["score"] = scored
         report.messages_scored = scored.count_scored
         if scored.failure:
+            note_degraded(settings, current)
             report.failures.append(scored.failure)
     with stage("transform"):
         report.stages["transform"] = transform(settings, current)

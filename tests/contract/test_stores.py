@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import warehouse
-from roomtone.stores.operational import OperationalStore, metadata, passes
+from roomtone.stores.ledger import metadata
+from roomtone.stores.operational import OperationalStore, passes
 
 AS_OF = datetime(2026, 3, 2, 9, tzinfo=UTC)
 

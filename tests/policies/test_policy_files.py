@@ -227,8 +227,8 @@ def test_the_first_of_several_mistakes_is_told_and_the_rest_counted(folder: Path
 
 RECOVERY_REFUSALS = {
     "offer by words alone": (
-        "min_tier: 2, requires_fact: true",
-        "min_tier: 2",
+        "min_tier: 1, requires_fact: true",
+        "min_tier: 1",
         ("requires_fact", "words alone never pay"),
     ),
     "offer without consent": ("consent: email", "consent: none", ("consent: none", "needs consent")),

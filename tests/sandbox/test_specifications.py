@@ -109,6 +109,7 @@ def test_the_platform_keeps_to_the_specification(served: Any) -> None:
     assert _violations(served, after) == []
 
 
+@pytest.mark.off_spec
 @pytest.mark.parametrize(
     ("call", "params", "body", "finding"),
     [

@@ -1,4 +1,7 @@
+import dataclasses
+import itertools
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,8 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import tokens
 from roomtone.score.data import INTENTS, SENTIMENTS, URGENCIES
 from roomtone.score.model import CUES, OUTPUT, Model
 
@@ -198,6 +204,55 @@ def test_company_and_order_in_the_batch_change_no_answer(model: Model) -> None:
     for first, second in zip(together, alone, strict=True):
         assert first["p_negative"] == pytest.approx(second["p_negative"], abs=1e-9)
         assert first["top_reasons"] == second["top_reasons"]
+
+
+PIECES = st.sampled_from(
+    ["not", "NOT", "happy", "terrible", "thanks", "order", "but", "really", "12", "today", "😡", "❤️", ":)", "!!",
+     "?", "...", ",", "don’t", "soooo", "<b>", "&amp;", "a@b.example", "@shop", "http://x.example/a?b", "\u200b",
+     "\x00", "مرحبا", "é", "ﬁne", "wordwordword", "\n", "\n\n", "  ", "\x1e", "> old", "Kind regards,"]
+)  # fmt: skip
+MESSAGES = st.lists(st.lists(PIECES, max_size=12).map(" ".join), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(MESSAGES, st.randoms(use_true_random=False))
+def test_any_batch_in_any_order_gives_a_message_the_same_answer(
+    model: Model, texts: list[str], chance: random.Random
+) -> None:
+    ids = [str(row) for row in range(len(texts))]
+    together = {row["message_id"]: row for row in model.score(pa.table({"id": ids, "text": texts})).to_pylist()}
+    order = ids.copy()
+    chance.shuffle(order)
+    cut = chance.randrange(len(order) + 1)
+    for part in (order[:cut], order[cut:]):
+        table = pa.table({"id": pa.array(part, pa.string()), "text": pa.array([texts[int(row)] for row in part])})
+        for row in model.score(table.cast(pa.schema([("id", pa.string()), ("text", pa.string())]))).to_pylist():
+            assert row == together[row["message_id"]]
+
+
+def test_a_full_cache_changes_no_answer(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words are remembered between batches, within bounds; what is remembered never shows."""
+    monkeypatch.setattr(tokens, "_MOST_TYPES", 300)
+    fresh = dataclasses.replace(model, table=tokens.TypeTable())
+    table = pa.table({"id": ["a", "b"], "text": [GIFT, COLOUR]})
+    first = fresh.score(table)
+    flood = " ".join("".join(letters) for letters in itertools.product("abcdefgh", repeat=3))
+    fresh.score(pa.table({"id": ["a"], "text": [flood]}))
+    assert len(fresh.table.surfaces) > 300
+    assert fresh.score(table).equals(first)
+    assert len(fresh.table.surfaces) < 300
+
+
+def test_spans_show_the_words_that_weighed(scored: Scored) -> None:
+    text = "  It used to work. It does not work 😡 and “support” is awful"
+    spans = {}
+    for reason in json.loads(scored(text)[0]["top_reasons"]):
+        words = reason["reason"].split(": ", 1)[1].split()
+        start, end = spans[reason["reason"]] = reason["span"]
+        assert text[start:end].lower().startswith(words[0])
+        assert text[start:end].lower().endswith(words[-1])
+    # Not the first "work" of the text, which nothing negates.
+    assert spans["negative: work"][0] == text.rindex("work")
 
 
 @pytest.mark.parametrize(

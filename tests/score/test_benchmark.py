@@ -1,10 +1,13 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import benchmark
+from roomtone.score import anchors, benchmark, evaluate, intent_benchmark
 from roomtone.score.model import Model
 from roomtone.settings import load_settings
 
@@ -25,6 +28,50 @@ def test_the_shipped_model_fits_on_disk_and_starts_within_two_seconds(shipped: P
 def test_speed_is_timed_against_vader_on_the_same_texts(model: Model) -> None:
     texts = [f"Order {number}: where is my parcel? It is late and I am not happy!" for number in range(500)]
     assert benchmark.speed_ratio(model, texts) > 0.2
+
+
+def test_transfer_is_held_against_each_baseline_of_the_same_table() -> None:
+    figures = {"macro_f1": 0.6, "macro_recall": 0.5}
+    anchor = {"macro_f1": 0.55, "macro_recall": 0.51}
+    table = {name: {"stack": figures} | dict.fromkeys(anchors.NAMES, anchor) for name in evaluate.HELD_OUT}
+    rows = benchmark.transfer_rows(table)
+    assert len(rows) == len(anchors.NAMES) * len(evaluate.HELD_OUT)
+    assert {row.is_reached for row in rows if "semeval" in row.what} == {False}
+    assert {row.is_reached for row in rows if "vader_tweets" in row.what} == {True}
+
+
+def test_baselines_answer_the_same_texts() -> None:
+    known = [
+        "I love this lovely thing",
+        "it is great",
+        "I hate this awful thing",
+        "it is bad",
+        "it is a thing",
+        "hm",
+    ] * 3
+    target = np.array([2, 2, 0, 0, 1, 1] * 3)
+    said = anchors.answers(known, target, ["what a great and lovely day", "an awful, bad day"], seed=7)
+    assert tuple(said) == anchors.NAMES
+    for name, answer in said.items():
+        assert answer.tolist() == [2, 0], name
+
+
+def test_the_intent_head_learns_another_label_set(tmp_path: Path) -> None:
+    (tmp_path / "banking77").mkdir()
+    asked = {
+        "card": "my card {} has not arrived yet",
+        "rate": "what exchange rate applies to {}",
+        "pin": "I forgot the pin of {}",
+    }
+    for split, values in (("train", ["one", "two", "three"]), ("test", ["four", "five"])):
+        rows = [{"text": text.format(value), "intent": name} for name, text in asked.items() for value in values]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "banking77" / f"{split}.parquet")
+    assert intent_benchmark.accuracy(tmp_path) == 1.0
+
+
+def test_cue_rows_stand_against_the_targets() -> None:
+    rows = benchmark.cue_rows({name: {"f1": target - 0.01} for name, target in benchmark.CUE_TARGETS.items()})
+    assert [row.is_reached for row in rows] == [False] * 3
 
 
 def test_absent_open_sets_are_named(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import data, model, train, variation
-from roomtone.score.heads import fit_vector_scaling, softmax
+from roomtone.score import data, linear, model, train, variation
+from roomtone.score.heads import at_even_shares, fit_vector_scaling, softmax
 from roomtone.score.model import Model
 
 
@@ -108,6 +108,41 @@ def test_forms_of_a_message_share_its_marks_and_its_fold() -> None:
     for start in range(0, len(forms.texts), 1 + variation.VARIANTS):
         assert len(set(pool.fold[start : start + 1 + variation.VARIANTS].tolist())) == 1
         assert len(set(pool.sentiment[start : start + 1 + variation.VARIANTS].tolist())) == 1
+
+
+def test_general_sources_stand_in_one_fold_each_and_service_texts_in_all() -> None:
+    sources = [data.Source("semeval_sentiment"), data.Source("vader_tweets"), data.Source("vader_amazon")]
+    for source in sources:
+        for number in range(9):
+            source.add(f"{source.name} {number}", sentiment="neutral")
+    pool = train.corpus([*sources, data.project_messages()], 5)
+    fold = train.source_folds(pool)
+    assert [set(fold[pool.source == source.name].tolist()) for source in sources] == [{0}, {1}, {1}]
+    assert set(fold[pool.source == "project"].tolist()) == set(range(train.FOLDS))
+
+
+def test_a_head_over_word_vectors_folds_into_weights_of_words_it_never_saw() -> None:
+    source = data.Source("semeval_sentiment")
+    for word in ("awful", "horrible", "terrible", "wonderful", "lovely", "excellent", "monday", "tuesday", "friday"):
+        for sentence in ("it was {}", "{} indeed", "really {} today"):
+            mood = "negative" if word in ("awful", "horrible", "terrible") else "positive" if "l" in word else "neutral"
+            source.add(sentence.format(word), sentiment=mood)
+    source.add("dreadful")
+    source.add("not dreadful")
+    pool = train.corpus([source], 5)
+    marked = pool.sentiment >= 0
+    known = linear.vocabulary(pool, np.ones(len(pool.texts), np.bool_), 500, 1)
+    head = linear.static_head(pool, known, pool.sentiment, marked.astype(np.float64), pool.fold, strength=1.0)
+    plain, negated = head.scores[-2], head.scores[-1]
+    assert plain.argmax() == 0
+    assert plain[0] - plain[1] > negated[0] - negated[1]
+
+
+def test_even_shares_undo_a_prior() -> None:
+    chances = np.array([[0.35, 0.45, 0.20], [0.70, 0.20, 0.10]])
+    even = at_even_shares(chances, train.PRIOR)
+    assert even[0] == pytest.approx([1 / 3] * 3)
+    assert even.sum(axis=1) == pytest.approx(1.0)
 
 
 def test_source_weights_set_every_source_to_the_given_shares() -> None:

@@ -8,6 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
+# What a vendor says beside the body: what it is, its version, and how much more may be asked.
+_PASSED_ON = ("content-type", "etag", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+
 
 @dataclass
 class Fault:
@@ -66,9 +69,8 @@ def faulty_vendor(sandbox_url: str) -> Iterator[FaultyVendor]:
                     }
                     answer = client.request(self.command, self.path, content=content, headers=headers)
             if fault is None:
-                self._reply(
-                    answer.status_code, answer.content, {"content-type": answer.headers.get("content-type", "")}
-                )
+                passed = {"content-type": "", **{k: v for k, v in answer.headers.items() if k in _PASSED_ON}}
+                self._reply(answer.status_code, answer.content, passed)
             elif fault.kind == "cut_after":
                 vendor.seen.append((self.command, self.path, 0))
                 self.close_connection = True

@@ -12,7 +12,8 @@ import pytest
 from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection, Settings, load_settings
-from roomtone.sync import gate, run, sync, transport
+from roomtone.stores.operational import OperationalStore
+from roomtone.sync import delivery, gate, sync, transport
 
 from .conftest import Mart, Person, Witness
 from .faulty_proxy import Fault, FaultyVendor, faulty_vendor
@@ -36,7 +37,7 @@ def settings(brand: Sandbox, vendor: FaultyVendor, tmp_path: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "_FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(run, "_READ_BACK_WAITS_SECONDS", (0.0, 0.05))
+    monkeypatch.setattr(delivery, "_READ_BACK_WAITS_SECONDS", (0.0, 0.05))
 
 
 def recorded(witness: Witness) -> Counter[str]:
@@ -195,7 +196,7 @@ def test_a_vendor_that_is_down_is_named(mart: Mart, brand: Sandbox, person: Pers
     mart.pause(person, now + timedelta(days=14))
     nowhere = Connection("klaviyo", "http://127.0.0.1:9", "token-of-nobody")
     settings = replace(mart.settings, connections=mart.settings.connections | {"klaviyo": nowhere})
-    with pytest.raises(RoomtoneError, match=r"klaviyo GET /api/profiles: .*refused.*; check the address"):
+    with pytest.raises(RoomtoneError, match=r"klaviyo GET /api/accounts: .*refused.*; check the address"):
         sync(settings, mart.commit(now), "klaviyo")
 
 
@@ -241,8 +242,9 @@ def test_two_syncs_of_one_destination_never_work_at_once(
     now = brand.now()
     mart.pause(person, now + timedelta(days=14))
     current = mart.commit(now)
+    store = OperationalStore(mart.settings)
     with (
-        gate.one_at_a_time(mart.settings, "sync-klaviyo"),
+        gate.one_sync(store, "klaviyo"),
         pytest.raises(RoomtoneError, match=r"sync-klaviyo: .* is held by another run"),
     ):
         sync(mart.settings, current, "klaviyo")

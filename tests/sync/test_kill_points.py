@@ -17,15 +17,19 @@ from roomtone.sync.publish import publish
 from .conftest import Mart, Person, Witness
 
 SYNC_POINTS = (
+    "lease_claimed",
     "planned",
     "intents_written",
     "claimed",
+    "call_answered",
     "sent",
     "answer_recorded",
     "read_back",
     "finished_intents",
     "run_recorded",
 )
+JOB_POINTS = ("job_handed_in",)
+ONCE = {"lease_claimed", "run_recorded"}
 PUBLISH_POINTS = ("marts_built", "database_swapped", "parquet_swapped")
 
 
@@ -60,12 +64,12 @@ def unfinished(settings: Settings) -> int:
 
 
 def test_every_named_point_is_killed_at() -> None:
-    assert set(SYNC_POINTS) | set(PUBLISH_POINTS) == set(checkpoints.NAMES)
+    assert set(SYNC_POINTS) | set(JOB_POINTS) | set(PUBLISH_POINTS) == set(checkpoints.NAMES)
 
 
 # Profiles come first, then events: the second time a point is reached is in the events.
 @pytest.mark.parametrize(
-    ("point", "nth"), [(point, nth) for point in SYNC_POINTS for nth in (1, 2) if (point, nth) != ("run_recorded", 2)]
+    ("point", "nth"), [(point, nth) for point in SYNC_POINTS for nth in (1, 2) if nth == 1 or point not in ONCE]
 )
 def test_klaviyo_is_right_after_a_kill_at(
     *, point: str, nth: int, brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], witness: Witness
@@ -90,6 +94,24 @@ def test_klaviyo_is_right_after_a_kill_at(
     witness.forward()
     sync(mart.settings, mart.commit(now), "klaviyo")
     assert witness.writes() == []
+
+
+@pytest.mark.parametrize("point", JOB_POINTS)
+def test_a_lost_job_is_looked_up_by_its_effect_after_a_kill_at(
+    point: str, brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], witness: Witness
+) -> None:
+    """The number of the job died with the process; what it was to do is read back, and done again where it is not."""
+    now = brand.now()
+    chosen = people(12)
+    for person in chosen:
+        mart.pause(person, now + timedelta(days=14))
+    current = mart.commit(now)
+    assert killed(point, 1, lambda: sync(mart.settings, current, "klaviyo"))
+    brand.advance(10)
+    sync(mart.settings, current, "klaviyo")
+    assert unfinished(mart.settings) == 0
+    paused = {e["profile_id"] for e in witness.entries("profile_updated") if "roomtone_tier" in e["changed"]}
+    assert paused == {person.profile_id for person in chosen}
 
 
 # What concerns a file is its being written and its being noted; the other points are the same for every destination.

@@ -3,20 +3,20 @@
 with
 
 suppressions as (
-    select * from {{ ref('fct_suppressions') }}
+    select * from {{ of_touched(ref('fct_suppressions')) }}
 ),
 
 causes as (
-    select * from {{ ref('fct_suppression_causes') }}
+    select * from {{ of_touched(ref('fct_suppression_causes')) }}
     where ended_at is null
 ),
 
 states as (
-    select * from {{ ref('dim_customer_states') }}
+    select * from {{ of_touched(ref('dim_customer_states')) }}
 ),
 
 customers as (
-    select * from {{ ref('int_customers') }}
+    select * from {{ of_touched(ref('int_customers')) }}
 ),
 
 -- Whoever was ever paused keeps a row, so that the end of a pause is told as well.

@@ -28,12 +28,13 @@ mentioned as (
     group by customer_id, source
 ),
 
+-- A version that names somebody else brings nobody into the pass who is not touched.
 unrecorded as (
     select
         mentioned.customer_id,
         min(mentioned.source) as source,
         min(mentioned.created_at) as created_at
-    from mentioned
+    from {{ of_touched('mentioned') }}
     left join customers on mentioned.customer_id = customers.customer_id
     where customers.customer_id is null
     group by mentioned.customer_id

@@ -1,7 +1,7 @@
 with
 
 identities as (
-    select * from {{ ref('int_customer_identities') }}
+    select * from {{ of_touched(ref('int_customer_identities')) }}
 ),
 
 customers as (

@@ -14,7 +14,7 @@ marketing_events as (
 ),
 
 identities as (
-    select * from {{ ref('int_customer_identities') }}
+    select * from {{ of_touched(ref('int_customer_identities')) }}
 ),
 
 current_pass as (

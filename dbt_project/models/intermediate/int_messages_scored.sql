@@ -11,7 +11,7 @@ tickets as (
 ),
 
 identities as (
-    select * from {{ ref('int_customer_identities') }}
+    select * from {{ of_touched(ref('int_customer_identities')) }}
 ),
 
 statuses as (
@@ -23,19 +23,8 @@ scores as (
     select * from {{ ref('stg_message_scores') }}
 ),
 
--- The model in force is the one that scored last.
 model_in_force as (
-    select model_version
-    from (
-        select
-            model_version,
-            row_number() over (
-                order by max(scored_at) desc, model_version desc
-            ) as recency
-        from scores
-        group by model_version
-    ) as models
-    where recency = 1
+    select * from {{ ref('stg_model_in_force') }}
 ),
 
 -- A message that the model in force has not scored yet keeps its last score: a change of model never loses a cause.

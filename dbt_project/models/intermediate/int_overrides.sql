@@ -5,7 +5,7 @@ overrides as (
 ),
 
 identities as (
-    select * from {{ ref('int_customer_identities') }}
+    select * from {{ of_touched(ref('int_customer_identities')) }}
 ),
 
 current_pass as (

@@ -17,13 +17,13 @@ scores as (
 ),
 
 identities as (
-    select * from {{ ref('int_customer_identities') }}
+    select * from {{ of_touched(ref('int_customer_identities')) }}
 ),
 
 tickets as (
     select
         versions.ticket_id,
-        coalesce(identities.customer_id, versions.customer_id) as customer_id,
+        identities.customer_id,
         versions.source,
         versions.channel,
         versions.status,
@@ -32,7 +32,7 @@ tickets as (
         nullif(versions.merged_into, versions.ticket_id) as merged_into,
         versions.created_at
     from versions
-    left join identities on versions.customer_id = identities.source_customer_id
+    inner join identities on versions.customer_id = identities.source_customer_id
     where versions.is_latest
 ),
 

@@ -13,11 +13,11 @@ candidates as (
 ),
 
 customers as (
-    select * from {{ ref('int_customers') }}
+    select * from {{ of_touched(ref('int_customers')) }}
 ),
 
 suppressions as (
-    select * from {{ ref('fct_suppressions') }}
+    select * from {{ of_touched(ref('fct_suppressions')) }}
     where scope = 'discount'
 ),
 
@@ -177,20 +177,6 @@ allowed as (
         taken.trigger_id is not null as is_allowed
     from gated
     left join taken_{{ rounds }} as taken on gated.trigger_id = taken.trigger_id
-),
-
-budgeted as (
-    select
-        allowed.*,
-        row_number() over (
-            partition by policy_id, is_allowed, cast(due_at as date)
-            order by case when is_sent then 0 else 1 end, due_at, trigger_id
-        ) as place_in_day,
-        row_number() over (
-            partition by policy_id, is_allowed, date_trunc('month', due_at)
-            order by case when is_sent then 0 else 1 end, due_at, trigger_id
-        ) as place_in_month
-    from allowed
 )
 
-select * from budgeted
+select * from allowed

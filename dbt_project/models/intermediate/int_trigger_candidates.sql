@@ -2,7 +2,7 @@
 with
 
 causes as (
-    select * from {{ ref('fct_suppression_causes') }}
+    select * from {{ of_touched(ref('fct_suppression_causes')) }}
 ),
 
 resolutions as (
@@ -17,7 +17,7 @@ policies as (
 ),
 
 tickets as (
-    select * from {{ ref('int_ticket_activity') }}
+    select * from {{ of_touched(ref('int_ticket_activity')) }}
 ),
 
 closings as (

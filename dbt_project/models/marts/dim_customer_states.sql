@@ -1,22 +1,22 @@
 with
 
 changes as (
-    select * from {{ ref('fct_customer_state_changes') }}
+    select * from {{ of_touched(ref('fct_customer_state_changes')) }}
     where valid_to is null
 ),
 
 causes as (
-    select * from {{ ref('fct_suppression_causes') }}
+    select * from {{ of_touched(ref('fct_suppression_causes')) }}
     where ended_at is null
 ),
 
 scores as (
-    select * from {{ ref('fct_message_scores') }}
+    select * from {{ of_touched(ref('fct_message_scores')) }}
     where is_in_force
 ),
 
 customers as (
-    select * from {{ ref('dim_customers') }}
+    select * from {{ of_touched(ref('dim_customers')) }}
 ),
 
 current_pass as (

@@ -1,7 +1,7 @@
 with
 
 customers as (
-    select * from {{ ref('int_customers') }}
+    select * from {{ of_touched(ref('int_customers')) }}
 ),
 
 final as (

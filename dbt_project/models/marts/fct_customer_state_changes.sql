@@ -1,11 +1,11 @@
 with
 
 customers as (
-    select * from {{ ref('dim_customers') }}
+    select * from {{ of_touched(ref('dim_customers')) }}
 ),
 
 causes as (
-    select * from {{ ref('fct_suppression_causes') }}
+    select * from {{ of_touched(ref('fct_suppression_causes')) }}
 ),
 
 current_pass as (

@@ -1,7 +1,7 @@
 with
 
 causes as (
-    select * from {{ ref('fct_suppression_causes') }}
+    select * from {{ of_touched(ref('fct_suppression_causes')) }}
 ),
 
 policies as (
@@ -12,8 +12,21 @@ messages as (
     select * from {{ ref('int_messages_scored') }}
 ),
 
+-- Budgets are shared: what one customer is owed may change what another gets.
 triggers as (
-    select * from {{ ref('fct_recovery_triggers') }}
+    select fct_recovery_triggers.*
+    from {{ ref('fct_recovery_triggers') }} as fct_recovery_triggers
+    inner join {{ ref('int_trigger_budgets') }} as placed on fct_recovery_triggers.trigger_id = placed.trigger_id
+),
+
+trigger_causes as (
+    select
+        triggers.trigger_id,
+        scores.model_version
+    from triggers
+    inner join {{ ref('fct_suppression_causes') }} as causes on triggers.cause_id = causes.cause_id
+    inner join {{ ref('fct_message_scores') }} as scores on causes.evidence_message_id = scores.message_id
+    where scores.is_in_force
 ),
 
 overrides as (
@@ -89,7 +102,7 @@ recoveries as (
         ]) }} as evidence,
         triggers.policy_id,
         triggers.policy_version,
-        messages.model_version,
+        trigger_causes.model_version,
         {{ hash_key([
             'triggers.policy_id', 'triggers.policy_version', 'triggers.kind', 'triggers.cause_id', ts_text('triggers.base_at', true),
             ts_text('triggers.due_at', true), ts_text('triggers.expires_at', true), 'triggers.offer',
@@ -100,8 +113,7 @@ recoveries as (
         triggers.trigger_id,
         cast(null as {{ type_text() }}) as override_id
     from triggers
-    left join causes on triggers.cause_id = causes.cause_id
-    left join messages on causes.evidence_message_id = messages.message_id
+    left join trigger_causes on triggers.trigger_id = trigger_causes.trigger_id
 ),
 
 by_hand as (

@@ -1,7 +1,7 @@
 with
 
 triggers as (
-    select * from {{ ref('int_trigger_allowances') }}
+    select * from {{ ref('int_trigger_budgets') }}
 ),
 
 current_pass as (

@@ -5,7 +5,7 @@ segments as (
 ),
 
 causes as (
-    select * from {{ ref('fct_suppression_causes') }}
+    select * from {{ of_touched(ref('fct_suppression_causes')) }}
 ),
 
 overrides as (

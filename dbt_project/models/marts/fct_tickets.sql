@@ -1,16 +1,12 @@
 with
 
+-- Waiting raises a live ticket's priority from pass to pass, whoever is touched.
 tickets as (
-    select * from {{ ref('int_ticket_activity') }}
+    select * from {{ of_touched(ref('int_ticket_activity'), or_where='is_live') }}
 ),
 
-causes as (
-    select * from {{ ref('fct_suppression_causes') }}
-),
-
-shipments as (
-    select * from {{ ref('stg_shipment_versions') }}
-    where is_latest
+ticket_tiers as (
+    select * from {{ ref('int_ticket_tiers') }}
 ),
 
 customers as (
@@ -44,36 +40,6 @@ policy_in_force as (
             and (policies.applies_to is null or policies.applies_to > current_pass.as_of)
     ) as ranked
     where ranked.policy_rank = 1
-),
-
--- A ticket is as bad as its own causes and those of the shipment it is about.
-related_causes as (
-    select
-        tickets.ticket_id,
-        causes.cause_id,
-        causes.tier,
-        causes.ended_at
-    from tickets
-    inner join causes on tickets.ticket_id = causes.ticket_id
-    union all
-    select
-        tickets.ticket_id,
-        causes.cause_id,
-        causes.tier,
-        causes.ended_at
-    from tickets
-    inner join shipments on tickets.order_id = shipments.order_id
-    inner join causes on shipments.shipment_id = causes.shipment_id
-    where causes.ended_at is null or causes.ended_at > tickets.created_at
-),
-
-ticket_tiers as (
-    select
-        ticket_id,
-        max(tier) as tier,
-        max(case when ended_at is null then tier else 0 end) as current_tier
-    from related_causes
-    group by ticket_id
 ),
 
 weighed as (

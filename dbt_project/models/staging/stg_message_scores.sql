@@ -7,7 +7,7 @@ scored as (
             partition by message_id, body_hash, model_version
             order by scored_at desc, p_negative desc
         ) as recency
-    from {{ source('raw', 'message_scores') }} as message_scores
+    from {{ source('touched', 'message_scores') }} as message_scores
 ),
 
 renamed as (

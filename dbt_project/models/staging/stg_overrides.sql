@@ -1,7 +1,7 @@
 with
 
 rows_as_mirrored as (
-    select * from {{ source('raw', 'overrides') }}
+    select * from {{ source('touched', 'overrides') }}
 ),
 
 renamed as (

@@ -29,11 +29,15 @@ _MARTS_MAY_WAIT = timedelta(minutes=1)
 
 def extract_source(source: str) -> dict[str, int]:
     """Land what `source` has that is new. Returns the counts of the report."""
+    from roomtone import pipeline
     from roomtone.extract import extract
 
     settings = settings_from_airflow()
+    as_of = clock.now(settings)
     with metrics.stage(settings, "extract", source):
-        return _told(f"extract {source}", extract(settings, source, clock.now(settings)))
+        report = extract(settings, source, as_of)
+    pipeline.note_read(settings, source, as_of, report.unfinished)
+    return _told(f"extract {source}", report)
 
 
 def extract_webhooks(is_needless_without: bool = False) -> dict[str, int]:
@@ -67,6 +71,7 @@ def begin_and_score() -> int:
     if report.failure:
         # Pauses have to end on time without new scores too, so the pass goes on.
         log.error("score %s: %s", current.pass_id, report.failure)
+        pipeline.note_degraded(settings, current)
     _told(f"score {current.pass_id}", report)
     return current.sequence
 

@@ -40,6 +40,7 @@ _EFFECTS: Mapping[str, str] = {
     "budget.per_customer": "higher gives it to the same person more often",
     "budget.per_day": "higher spends more",
     "budget.per_month": "higher spends more",
+    "offer_value": "higher makes simulations say that the offers cost more; it changes no decision",
     "weights.tier": "higher lets the mood decide more of the order",
     "weights.urgency": "higher lets deadlines decide more of the order",
     "weights.value": "higher lets money decide more of the order",
@@ -53,6 +54,7 @@ _EFFECTS: Mapping[str, str] = {
     "sla_hours.severe": "higher promises severe cases less",
     "max_share": "higher lets a larger change through without a person",
     "floor_customers": "higher never holds changes up to that size",
+    "median_multiple": "higher takes a larger jump above the usual for an ordinary day",
     "max_per_day": "higher spends more",
     "max_age_minutes": "higher acts on older data",
 }

@@ -13,12 +13,14 @@ class MassChange(Rule):
     """Holds what would befall more than `max_share` of the customers in one run, and more than `floor_customers`.
 
     `newly_paused`: of all customers, those that were not paused and would be. `vanished`: of the profiles that a
-    destination holds, those that the marts no longer know.
+    destination holds, those that the marts no longer know. With `median_multiple` a run may also do so many times what
+    the median of the last runs did: a brand where many become upset each day is used to more.
     """
 
     guard: Literal["newly_paused", "vanished"]
     max_share: Share
     floor_customers: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    median_multiple: Annotated[float, Field(strict=True, ge=1, le=100, allow_inf_nan=False)] | None = None
 
 
 class OfferLimit(Rule):

@@ -71,7 +71,7 @@ def plan(policies: Policies, stored: Sequence[StoredVersion], as_of: datetime) -
     for family, rules in policies.families.items():
         for rule in rules:
             in_files.add(rule.id)
-            offered = _as_stored(family, rule, as_of)
+            offered = as_stored(family, rule, as_of)
             published = latest.get(rule.id)
             if published is None or _is_newer(offered, published):
                 publication.appended.append(offered)
@@ -89,7 +89,8 @@ def fingerprint(rule: Rule) -> str:
     return hashlib.sha256(_canonical(rule.model_dump(mode="json", exclude_defaults=True)).encode()).hexdigest()
 
 
-def _as_stored(family: str, rule: Rule, as_of: datetime) -> StoredVersion:
+def as_stored(family: str, rule: Rule, as_of: datetime) -> StoredVersion:
+    """The row that publishing `rule` at `as_of` appends."""
     return StoredVersion(
         family, rule.id, rule.version, _canonical(rule.model_dump(mode="json")), fingerprint(rule), as_of
     )

@@ -1,6 +1,6 @@
 """Recovery rules: what is owed to a customer once, on which shift, with whose consent, and within which budget."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -52,6 +52,7 @@ class RecoveryRule(Rule):
     """One rule of recovery.yml.
 
     Customers' allowance of marketing kinds is one for all of them: a discount code uses up free shipping as well.
+    `offer_value` is what one offer costs the brand where it is used, in the shop's currency: what simulations add up.
     """
 
     enabled: Annotated[bool, Field(strict=True)] = True
@@ -64,6 +65,7 @@ class RecoveryRule(Rule):
     cooldown_days: Days
     budget: Budget
     offer: Sentence | None = None
+    offer_value: Annotated[float, Field(strict=True, ge=0, le=1e6, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "RecoveryRule":
@@ -87,10 +89,10 @@ class RecoveryRule(Rule):
             )
         if self.message_class == "marketing":
             self._check_marketing()
-        elif self.offer is not None:
+        elif self.offer is not None or self.offer_value is not None:
             raise refused(
-                "offer",
-                self.offer,
+                "offer" if self.offer is not None else "offer_value",
+                self.offer if self.offer is not None else self.offer_value,
                 f"a message with an offer is marketing, not {self.message_class}: leave the offer out",
             )
         return self
@@ -104,17 +106,16 @@ class RecoveryRule(Rule):
             raise refused("offer", "is missing", "say what is offered, in the words of the template")
 
 
-def contradiction(rules: Sequence[RecoveryRule]) -> tuple[RecoveryRule, str, str] | None:
-    """The first enabled rule that owes the same kind on the same event as another one, as (rule, value, next step)."""
+def contradictions(rules: Sequence[RecoveryRule]) -> Iterator[tuple[RecoveryRule, str, str]]:
+    """Each enabled rule that owes the same kind on the same event as one before it, as (rule, value, next step)."""
     seen: dict[tuple[str, str], RecoveryRule] = {}
     for rule in rules:
         if not rule.is_enabled:
             continue
         first = seen.setdefault((rule.kind, rule.trigger.event), rule)
         if first is not rule:
-            return (
+            yield (
                 rule,
                 f"owes {rule.kind} on {rule.trigger.event} as {first.id} does",
                 "keep one of the two: each is owed once",
             )
-    return None

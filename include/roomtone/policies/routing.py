@@ -1,6 +1,6 @@
 """Routing rules: how tier, urgency, value at risk and waiting become a priority, and which queue takes a ticket."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -54,6 +54,15 @@ class Queue(Strict):
     def takes_all(self) -> bool:
         return self.min_tier == 0 and self.min_urgency is None and self.intents is None
 
+    def covers(self, other: "Queue") -> bool:
+        """Whether this line takes every ticket that `other` would take."""
+        ranks = (None, "normal", "high")
+        return (
+            self.min_tier <= other.min_tier
+            and ranks.index(self.min_urgency) <= ranks.index(other.min_urgency)
+            and (self.intents is None or (other.intents is not None and set(other.intents) <= set(self.intents)))
+        )
+
 
 class RoutingRule(Rule):
     """The rule of routing.yml."""
@@ -91,8 +100,19 @@ class RoutingRule(Rule):
         return self
 
 
-def contradiction(rules: Sequence[RoutingRule]) -> tuple[RoutingRule, str, str] | None:
-    """The second rule, where there are several: one rule orders all tickets. As (rule, value, next step)."""
-    return (
-        (rules[1], f"would order the tickets beside {rules[0].id}", "keep one routing rule") if len(rules) > 1 else None
-    )
+def contradictions(rules: Sequence[RoutingRule]) -> Iterator[tuple[RoutingRule, str, str]]:
+    """What makes the order of tickets ambiguous, as (rule, value, next step): a second rule, a queue never reached."""
+    for rule in rules[1:]:
+        yield rule, f"would order the tickets beside {rules[0].id}", "keep one routing rule"
+    for rule in rules:
+        for place, queue in enumerate(rule.queues, start=1):
+            taker = next(
+                (at for at, before in enumerate(rule.queues[: place - 1], start=1) if before.covers(queue)), None
+            )
+            if taker:
+                first = f"queue {taker}, {rule.queues[taker - 1].queue}"
+                yield (
+                    rule,
+                    f"queue {place}, {queue.queue}, gets no ticket: {first}, takes all that fit it",
+                    "put the narrower queue first, or take one of the two out",
+                )

@@ -1,21 +1,20 @@
 """The policy files: read, checked and refused as a whole, with file, line, rule, key and next step of what is wrong."""
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from roomtone.errors import RoomtoneError
 from roomtone.policies import recovery, routing, suppression
+from roomtone.policies.files import PolicyFile, errors_of
 from roomtone.policies.guardrails import GUARDS, Guardrail, Guardrails
 from roomtone.policies.recovery import RecoveryRule
 from roomtone.policies.routing import RoutingRule
-from roomtone.policies.rules import Rule, nearest
+from roomtone.policies.rules import Rule, missing_whys
 from roomtone.policies.suppression import SuppressionRule
 
 FAMILIES = ("suppression", "recovery", "routing", "guardrails")
@@ -31,12 +30,11 @@ _RULES: dict[str, TypeAdapter[Any]] = {
     "routing": TypeAdapter(RoutingRule),
     "guardrails": TypeAdapter(Guardrail),
 }
-_CONTRADICTIONS: dict[str, Callable[[Any], tuple[Rule, str, str] | None]] = {
-    "suppression": suppression.contradiction,
-    "recovery": recovery.contradiction,
-    "routing": routing.contradiction,
+_CONTRADICTIONS: dict[str, Callable[[Any], Iterator[tuple[Rule, str, str]]]] = {
+    "suppression": suppression.contradictions,
+    "recovery": recovery.contradictions,
+    "routing": routing.contradictions,
 }
-_MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,27 +64,68 @@ class Policies:
 def load_policies(folder: Path) -> Policies:
     """The checked rules of `folder`'s four files.
 
-    Raises RoomtoneError for the first thing that is wrong: a file that is missing or no YAML, a misspelt key, a value
-    out of bounds, an id that occurs twice, rules that contradict each other.
+    Raises RoomtoneError for the first thing that is wrong, with how many more there are: a file that is missing or no
+    YAML, a misspelt key, a value out of bounds, an id that occurs twice, rules that contradict each other.
     """
-    files = {family: _PolicyFile.read(folder / f"{family}.yml") for family in FAMILIES}
-    rules = {family: _checked(files[family], family) for family in FAMILIES}
-    _refuse_shared_ids(files, rules)
-    for family, contradiction in _CONTRADICTIONS.items():
-        found = contradiction(rules[family])
-        if found:
-            rule, value, next_step = found
-            raise files[family].error((rules[family].index(rule),), value, next_step)
-    _refuse_missing(files, rules)
-    offers = next(rule for rule in rules["guardrails"] if rule.guard == "offers")
-    for position, rule in enumerate(rules["recovery"]):
-        if rule.message_class == "marketing" and rule.budget.per_day > offers.max_per_day:
-            raise files["recovery"].error(
-                (position, "budget", "per_day"),
-                f"{rule.budget.per_day} is more than guardrail {offers.id} lets through ({offers.max_per_day})",
-                "lower it, or raise the guardrail",
+    policies, problems = checked_policies(folder)
+    if policies is None:
+        first = problems[0]
+        if len(problems) > 1:
+            raise RoomtoneError(first.thing, first.value, f"{first.next_step} ({len(problems) - 1} more after it)")
+        raise first
+    return policies
+
+
+def checked_policies(folder: Path) -> tuple[Policies | None, list[RoomtoneError]]:
+    """(the rules of `folder`, nothing), or (None, everything that is wrong with them, file by file).
+
+    What is wrong with a single rule hides what is wrong between rules, for as long as it cannot be read.
+    """
+    files: dict[str, PolicyFile] = {}
+    rules: dict[str, list[Any]] = {}
+    problems: list[RoomtoneError] = []
+    for family in FAMILIES:
+        try:
+            files[family] = PolicyFile.read(folder / f"{family}.yml")
+        except RoomtoneError as error:
+            problems.append(error)
+            continue
+        if not isinstance(files[family].content, list):
+            problems.append(
+                files[family].error((), "is not a list of rules", "begin each rule with '- id: name_of_the_rule'")
             )
-    return assembled(rules)
+            continue
+        try:
+            rules[family] = _ADAPTERS[family].validate_python(files[family].content)
+        except ValidationError as error:
+            problems += errors_of(files[family], error)
+    problems += _shared_ids(files, rules)
+    for family, contradictions in _CONTRADICTIONS.items():
+        for rule, value, next_step in contradictions(rules.get(family, [])):
+            position = next(place for place, each in enumerate(rules[family]) if each is rule)
+            problems.append(files[family].error((position,), value, next_step))
+    problems += _missing(files, rules)
+    problems += _offers_over_the_guardrail(files, rules)
+    return (None, problems) if problems else (assembled(rules), [])
+
+
+def warnings(policies: Policies) -> list[str]:
+    """What may stand and is probably not meant, one line each: numbers without a reason, rules that can do nothing."""
+    found = [f"{gap}: has no reason; write one under whys" for gap in _missing_whys(policies)]
+    reached = {rule.tier for rule in policies.suppression if rule.is_enabled}
+    highest = max(reached, default=0)
+    found += [
+        f"{rule.id}: trigger.min_tier {rule.trigger.min_tier} is never reached, no rule leads to more than {highest};"
+        " lower it, or add a rule"
+        for rule in policies.recovery
+        if rule.is_enabled and rule.trigger.min_tier > highest
+    ]
+    found += [
+        f"{rule.id}: offer_value is missing; set it, so that `roomtone simulate` can say what the offers cost"
+        for rule in policies.recovery
+        if rule.is_enabled and rule.offer is not None and rule.offer_value is None
+    ]
+    return found + [f"{rule.id}: {line}" for rule, line in suppression.idle(policies.suppression)]
 
 
 def assembled(rules: Mapping[str, Sequence[Any]]) -> Policies:
@@ -120,176 +159,45 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     }
 
 
-def _checked(file: "_PolicyFile", family: str) -> list[Any]:
-    if not isinstance(file.content, list):
-        raise file.error((), "is not a list of rules", "begin each rule with '- id: name_of_the_rule'")
-    try:
-        rules: list[Any] = _ADAPTERS[family].validate_python(file.content)
-    except ValidationError as error:
-        raise _first_error(file, error) from None
-    return rules
+def _missing_whys(policies: Policies) -> list[str]:
+    return [gap for rules in policies.families.values() for gap in missing_whys(rules)]
 
 
-def _refuse_shared_ids(files: "dict[str, _PolicyFile]", rules: dict[str, list[Any]]) -> None:
+def _shared_ids(files: Mapping[str, PolicyFile], rules: Mapping[str, list[Any]]) -> Iterator[RoomtoneError]:
     seen: dict[str, str] = {}
     for family, of_family in rules.items():
         for position, rule in enumerate(of_family):
             if rule.id in seen:
-                raise files[family].error(
+                yield files[family].error(
                     (position, "id"),
                     f"{rule.id} is already the id of a rule in {seen[rule.id]}.yml",
                     "give each rule an id of its own",
                 )
-            seen[rule.id] = family
+            seen.setdefault(rule.id, family)
 
 
-def _refuse_missing(files: "dict[str, _PolicyFile]", rules: dict[str, list[Any]]) -> None:
-    if not rules["routing"]:
-        raise files["routing"].error((), "holds no rule", "keep one: every ticket needs a queue")
+def _missing(files: Mapping[str, PolicyFile], rules: Mapping[str, list[Any]]) -> Iterator[RoomtoneError]:
+    if "routing" in rules and not rules["routing"]:
+        yield files["routing"].error((), "holds no rule", "keep one: every ticket needs a queue")
+    if "guardrails" not in rules:
+        return
     guards = [rule.guard for rule in rules["guardrails"]]
     for guard in GUARDS:
         if guard not in guards:
-            raise files["guardrails"].error((), f"has no guard {guard}", "put it back: each guard stands there once")
+            yield files["guardrails"].error((), f"has no guard {guard}", "put it back: each guard stands there once")
         if guards.count(guard) > 1:
             last = len(guards) - 1 - guards[::-1].index(guard)
-            raise files["guardrails"].error((last, "guard"), f"{guard} stands there twice", "keep one of the two")
+            yield files["guardrails"].error((last, "guard"), f"{guard} stands there twice", "keep one of the two")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, where plain YAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            keys = [key for key, _ in node.value]
-            twice = next(key for at, key in enumerate(keys) if key.value in {before.value for before in keys[:at]})
-            raise yaml.MarkedYAMLError(problem=f"key {twice.value} is given twice", problem_mark=twice.start_mark)
-        return mapping
-
-
-@dataclass(frozen=True)
-class _PolicyFile:
-    path: Path
-    content: Any
-    tree: yaml.Node | None
-
-    @classmethod
-    def read(cls, path: Path) -> "_PolicyFile":
-        try:
-            text = path.read_bytes()[: _MAX_BYTES + 1].decode()
-        except FileNotFoundError:
-            raise RoomtoneError(
-                str(path),
-                "does not exist",
-                "put it there, or point ROOMTONE_POLICIES to a folder with all four policy files",
-            ) from None
-        except OSError as error:
-            raise RoomtoneError(str(path), f"cannot be read ({error.strerror})", "make it readable") from error
-        except UnicodeDecodeError as error:
-            raise RoomtoneError(
-                str(path), f"is not UTF-8 ({error.reason} at byte {error.start})", "save it as UTF-8"
-            ) from None
-        if len(text) > _MAX_BYTES:
-            raise RoomtoneError(str(path), f"is larger than {_MAX_BYTES} bytes", "keep rules only")
-        loader = _Loader(text)
-        try:
-            tree = loader.get_single_node()
-            content = loader.construct_document(tree) if tree is not None else None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise RoomtoneError(
-                f"{path.name}, line {line}",
-                error.problem or "is no YAML",
-                "mend it; two spaces indent, one '- id:' a rule",
-            ) from None
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            raise RoomtoneError(path.name, f"is no YAML ({str(error).splitlines()[0]})", "mend it") from None
-        finally:
-            loader.dispose()
-        return cls(path, content, tree)
-
-    def error(self, location: Sequence[int | str], value: object, next_step: str) -> RoomtoneError:
-        """An error at a place of this file: (position of the rule, key, key, ...)."""
-        keys = [str(part + 1) if isinstance(part, int) else part for part in location[1:]]
-        thing = f"{self.path.name}, line {self.line(location)}"
-        if location:
-            thing += f", rule {self._rule_id(location[0])}"
-        return RoomtoneError(f"{thing}, {'.'.join(keys)}" if keys else thing, value, next_step)
-
-    def _rule_id(self, position: int | str) -> str:
-        rule = self.content[position] if isinstance(position, int) else None
-        return str(rule.get("id", f"number {int(position) + 1}")) if isinstance(rule, dict) else f"number {position}"
-
-    def line(self, location: Sequence[int | str]) -> int:
-        """The line of a place, or of the nearest thing above it that the file has."""
-        node, line = self.tree, 1
-        for part in location:
-            entry = _entry(node, part)
-            if entry is None:
-                break
-            line, node = entry
-        return line
-
-
-def _entry(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
-    """(line, node) of a list's item or a mapping's value."""
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        item: yaml.Node = node.value[part]
-        return item.start_mark.line + 1, item
-    if isinstance(node, yaml.MappingNode):
-        return next(((key.start_mark.line + 1, value) for key, value in node.value if key.value == part), None)
-    return None
-
-
-def _first_error(file: _PolicyFile, error: ValidationError) -> RoomtoneError:
-    """The error that stands first in the file; the others are counted."""
-    placed = []
-    for detail in error.errors(include_url=False):
-        location = _without_tags(detail["loc"])
-        context = detail.get("ctx", {})
-        if context.get("key"):
-            location += tuple(context["key"].split("."))
-        if detail["type"].startswith("union_tag"):
-            location += (context["discriminator"].strip("'"),)
-        value, next_step = _told(detail, context)
-        placed.append((file.line(location), file.error(location, value, next_step)))
-    placed.sort(key=lambda entry: entry[0])
-    first = placed[0][1]
-    if len(placed) > 1:
-        return RoomtoneError(first.thing, first.value, f"{first.next_step} ({len(placed) - 1} more after it)")
-    return first
-
-
-def _without_tags(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A location in the file: without the tags by which pydantic says which of several shapes it looked at."""
-    if len(location) > 1 and location[1] in GUARDS:
-        return location[:1] + location[2:]
-    if len(location) > 2 and location[1] == "start":
-        return location[:2] + location[3:]
-    return location
-
-
-_PLAIN_WORDS = {
-    "missing": ("is missing", "add it"),
-    "union_tag_not_found": ("is missing", "add it"),
-    "too_short": ("is empty", "name at least one"),
-}
-
-
-def _told(detail: Any, context: dict[str, Any]) -> tuple[str, str]:
-    """(value, next step) of one of pydantic's errors, in plain words."""
-    kind, given = detail["type"], f"{detail['input']!r:.60}"
-    if kind in _PLAIN_WORDS:
-        return _PLAIN_WORDS[kind]
-    if kind in ("unknown_key", "refused"):
-        return context.get("value", "is not a key here"), context["advice"]
-    if kind in ("model_type", "model_attributes_type"):
-        return f"{given} is not what belongs here", "write it as the shipped rules do; docs/policies.md shows each"
-    if kind in ("literal_error", "union_tag_invalid"):
-        known = re.findall(r"'([^']*)'", context.get("expected") or context["expected_tags"])
-        word = context.get("tag", detail["input"])
-        return repr(word)[:60], nearest(str(word), known)
-    if kind == "string_pattern_mismatch":
-        is_name = context["pattern"].startswith("^[a-z]")
-        return given, "use lower-case letters, digits and underscores" if is_name else "write one line of text"
-    return given, detail["msg"].lower().removeprefix("input ").replace("should", "it should", 1)
+def _offers_over_the_guardrail(
+    files: Mapping[str, PolicyFile], rules: Mapping[str, list[Any]]
+) -> Iterator[RoomtoneError]:
+    offers = next((rule for rule in rules.get("guardrails", []) if rule.guard == "offers"), None)
+    for position, rule in enumerate(rules.get("recovery", [])):
+        if offers and rule.message_class == "marketing" and rule.budget.per_day > offers.max_per_day:
+            yield files["recovery"].error(
+                (position, "budget", "per_day"),
+                f"{rule.budget.per_day} is more than guardrail {offers.id} lets through ({offers.max_per_day})",
+                "lower it, or raise the guardrail",
+            )

@@ -159,7 +159,8 @@ def _recovery(rule: RecoveryRule) -> str:
     if rule.trigger.requires_fact and rule.trigger.event != "shipment_stalled":
         conditions += " and only where a fact (a stalled or late parcel, a refund) confirms the fault"
     wait = "at once" if rule.wait_hours == 0 else f"{duration(rule.wait_hours)} later"
-    offer = f" The offer: {rule.offer}." if rule.offer else ""
+    worth = "" if rule.offer_value is None else f", which costs the shop about {rule.offer_value:g} each time"
+    offer = f" The offer: {rule.offer}{worth}." if rule.offer else ""
     nature = {
         "service": "It is a service message",
         "marketing": "It is marketing, and uses up the customer's allowance of offers whatever their kind",
@@ -230,6 +231,8 @@ def _routing_example(rule: RoutingRule) -> str:
 def _guardrail(rule: Rule) -> str:
     if isinstance(rule, MassChange):
         bound = f"more than {rule.max_share:.1%} of the customers, and more than {rule.floor_customers} people"
+        if rule.median_multiple is not None:
+            bound += f", and more than {rule.median_multiple:g} times the median of the last runs"
         if rule.guard == "newly_paused":
             return f"If one run would newly pause {bound}, those pauses are held until a person lets them go."
         return f"If {bound}, that a destination knows are missing from the marts, nothing about them is changed there."

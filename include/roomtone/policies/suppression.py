@@ -1,6 +1,6 @@
 """Suppression rules: what starts a cause, how severe it is, what it keeps quiet, and what ends it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -32,7 +32,10 @@ class ShipmentStart(Strict):
 
 
 class RepeatStart(Strict):
-    """At least `count` contacts (tickets opened or reopened by a message) of one customer within `days`."""
+    """At least `count` contacts of one customer within `days`.
+
+    A contact is a message that is no thanks and comes an hour or more after the customer's last one, on any ticket.
+    """
 
     related_keys: ClassVar[tuple[str, ...]] = ("sentiment", "min_confidence")
 
@@ -149,26 +152,48 @@ class SuppressionRule(Rule):
             )
 
 
-def contradiction(rules: Sequence[SuppressionRule]) -> tuple[SuppressionRule, str, str] | None:
-    """The first enabled rule that contradicts another one, as (rule, value, next step); none when they agree.
+def contradictions(rules: Sequence[SuppressionRule]) -> Iterator[tuple[SuppressionRule, str, str]]:
+    """Each enabled rule that contradicts another one, as (rule, value, next step); none when they agree.
 
     Two rules contradict each other when they start alike, or when the stronger evidence leads to the lower tier.
     """
-    enabled = [rule for rule in rules if rule.is_enabled]
-    for first, second in permutations(enabled, 2):
-        (looks_at, asks), (also_looks_at, asks_more) = _strength(first), _strength(second)
-        if looks_at != also_looks_at:
-            continue
+    for first, second in _comparable(rules):
+        asks, asks_more = _strength(first)[1], _strength(second)[1]
         if asks == asks_more:
-            return second, f"starts exactly as {first.id} does", "keep one of the two, or give them different numbers"
-        is_stronger = all(more >= less for less, more in zip(asks, asks_more, strict=True))
-        if is_stronger and second.tier < first.tier:
-            return (
+            if rules.index(first) < rules.index(second):
+                yield (
+                    second,
+                    f"starts exactly as {first.id} does",
+                    "keep one of the two, or give them different numbers",
+                )
+        elif _asks_for_more(first, second) and second.tier < first.tier:
+            yield (
                 second,
                 f"asks for more than {first.id} and leads to tier {second.tier} instead of {first.tier}",
                 "let stronger evidence lead to the same tier or a higher one",
             )
-    return None
+
+
+def idle(rules: Sequence[SuppressionRule]) -> Iterator[tuple[SuppressionRule, str]]:
+    """Each enabled rule that another one makes needless, as (rule, line): whatever it pauses is paused already."""
+    for wide, narrow in _comparable(rules):
+        ends_no_later = (
+            narrow.end.cool_off_hours <= wide.end.cool_off_hours and narrow.end.max_days <= wide.end.max_days
+        )
+        is_covered = set(narrow.pause) <= set(wide.pause) and wide.relief is None and narrow.tier == wide.tier
+        if _asks_for_more(wide, narrow) and is_covered and ends_no_later:
+            yield narrow, f"pauses nothing that {wide.id} does not pause already; let it pause more, or take it out"
+
+
+def _comparable(rules: Sequence[SuppressionRule]) -> Iterator[tuple[SuppressionRule, SuppressionRule]]:
+    """Pairs of enabled rules that look at the same thing, in both orders."""
+    enabled = [rule for rule in rules if rule.is_enabled]
+    return ((one, other) for one, other in permutations(enabled, 2) if _strength(one)[0] == _strength(other)[0])
+
+
+def _asks_for_more(less: SuppressionRule, more: SuppressionRule) -> bool:
+    """Whether all that starts `more` starts `less` as well."""
+    return all(least <= most for least, most in zip(_strength(less)[1], _strength(more)[1], strict=True))
 
 
 def _strength(rule: SuppressionRule) -> tuple[str, tuple[float, ...]]:

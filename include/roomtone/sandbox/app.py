@@ -1,24 +1,30 @@
-"""The web application: three vendor servers and the controls of the sandbox, over one world and one clock."""
+"""The web application: the vendors' servers and the controls of the sandbox, over one world and one clock."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from roomtone.sandbox.braze_api import BrazeApi
 from roomtone.sandbox.clock import SandboxClock, parse, rfc3339
+from roomtone.sandbox.customerio_api import CustomerIoApi
+from roomtone.sandbox.faults import FaultPlan, FaultRates, plan_incidents
 from roomtone.sandbox.helpdesk_api import HelpdeskApi
 from roomtone.sandbox.load import Load
 from roomtone.sandbox.marketing_api import MarketingApi
 from roomtone.sandbox.records import Ticket
+from roomtone.sandbox.request_tracker_api import RequestTrackerApi
 from roomtone.sandbox.shop_api import ShopApi
 from roomtone.sandbox.spec_check import SpecCheck
 from roomtone.sandbox.truth import truth
-from roomtone.sandbox.web import Call, Reply
+from roomtone.sandbox.web import Call, Reply, VendorApi
+from roomtone.sandbox.webhook_receiver import WebhookReceiver
 from roomtone.sandbox.webhooks import Subscription, WebhookSender
 from roomtone.sandbox.witness import KINDS
 from roomtone.sandbox.world import World
@@ -38,18 +44,28 @@ class Sandbox:
         self._check = spec_check
         limits = spec_check.rate_limits if spec_check else {}
         marketing = MarketingApi(world.plan.seed, world.marketing, world.witness, world.schedule, limits)
-        self._apis: dict[str, HelpdeskApi | MarketingApi | ShopApi] = {
+        seed, customers = world.plan.seed, world.shop.customers
+        self._apis: dict[str, VendorApi] = {
             "zendesk": HelpdeskApi(world.helpdesk, world.witness),
             "klaviyo": marketing,
             "shop": ShopApi(world.shop),
+            "braze": BrazeApi(seed, customers, world.witness, world.schedule),
+            "customerio": CustomerIoApi(seed, customers, world.witness),
+            "request_tracker": RequestTrackerApi(world.helpdesk, world.witness),
+            "webhook": WebhookReceiver(world.witness),
         }
 
     def catch_up(self) -> None:
         """Processes what has become due by the clock."""
         self.world.advance(self.clock.now())
 
+    @property
+    def vendors(self) -> tuple[str, ...]:
+        """The first part of the path of each vendor's server."""
+        return tuple(self._apis)
+
     async def vendor(self, request: Request) -> Response:
-        """A call on one of the three vendors."""
+        """A call on one of the vendors."""
         self.catch_up()
         vendor = request.url.path.split("/")[1]
         content = await request.body()
@@ -63,8 +79,23 @@ class Sandbox:
                 facts = {"what": "specification", "api": vendor, "method": call.method, "path": path, **finding}
                 self.world.witness.record(call.at, "violation", facts)
         facts = {"api": vendor, "method": call.method, "path": path, "query": call.query, "status": reply.status}
-        self.world.witness.record(call.at, "request", facts)
+        self.world.witness.record(call.at, "request", facts | {"agent": headers.get("user-agent", "")})
+        if reply.delay_seconds:
+            await asyncio.sleep(reply.delay_seconds)
         return _response(reply)
+
+    async def plan_faults(self, request: Request) -> Response:
+        """`{"seed": n, "rates": {fault: share}, ...}`: what goes wrong at the marketing platform from now on."""
+        self.catch_up()
+        try:
+            wanted = json.loads(await request.body())
+            rates = FaultRates(**wanted.get("rates", {}))
+            plan = FaultPlan(int(wanted.get("seed", 0)), rates)
+        except (ValueError, TypeError, AttributeError) as error:
+            return JSONResponse({"error": f"faults: {error}; send a seed and rates from 0 to 1"}, 400)
+        self.world.marketing.faults = plan
+        plan_incidents(self.world.marketing, self.world.schedule, plan, self.world.at)
+        return JSONResponse({"seed": plan.seed, "rates": asdict(rates)})
 
     async def show_clock(self, _: Request) -> Response:
         return JSONResponse({"now": rfc3339(self.clock.now())})
@@ -125,6 +156,16 @@ class Sandbox:
             return JSONResponse({"error": f"kind: {unknown[0]} is unknown; use one of {', '.join(KINDS)}"}, 400)
         return JSONResponse(self.world.witness.after(after, kinds or None))
 
+    async def edit_by_hand(self, request: Request) -> Response:
+        """`{"profile_id": id, "properties": {...}}`: somebody changes a profile in the platform's own pages."""
+        self.catch_up()
+        wanted = json.loads(await request.body())
+        profile = self.world.marketing.profiles.get(wanted.get("profile_id"))
+        if profile is None:
+            return JSONResponse({"error": "profile_id: unknown; use an id of /klaviyo/api/profiles"}, 404)
+        self.world.marketing.edit_by_hand(profile, wanted["properties"], self.world.at)
+        return JSONResponse({"profile_id": profile.id})
+
     async def show_story(self, _: Request) -> Response:
         self.catch_up()
         return JSONResponse(self.world.story.told())
@@ -183,11 +224,13 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     app.add_route("/webhooks", sandbox.subscribe, methods=["POST"])
     app.add_route("/messages", sandbox.write, methods=["POST"])
     app.add_route("/log", sandbox.show_log, methods=["GET"])
+    app.add_route("/faults", sandbox.plan_faults, methods=["POST"])
+    app.add_route("/hand-edit", sandbox.edit_by_hand, methods=["POST"])
     app.add_route("/story", sandbox.show_story, methods=["GET"])
     app.add_route("/truth", sandbox.show_truth, methods=["GET"])
     app.add_route("/counterfactual", sandbox.show_counterfactual, methods=["GET"])
     app.add_route("/world", sandbox.show_world, methods=["GET"])
-    for vendor in ("zendesk", "klaviyo", "shop"):
+    for vendor in sandbox.vendors:
         app.add_route(f"/{vendor}/{{rest:path}}", sandbox.vendor, methods=METHODS)
     return app
 
@@ -197,7 +240,17 @@ def _heat(ticket: Ticket) -> int:
     return truth.heat if truth else 0
 
 
+class _CutResponse(Response):
+    """Promises more than it sends, so that the connection breaks off: the client cannot know what happened."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        super().init_headers(headers)
+        self.headers["content-length"] = str(len(self.body) + 1)
+
+
 def _response(reply: Reply) -> Response:
     body: Any = b"" if reply.body is None else json.dumps(reply.body, ensure_ascii=False).encode()
     media_type = None if reply.body is None else reply.content_type
+    if reply.is_cut:
+        return _CutResponse(body, reply.status, reply.headers, media_type)
     return Response(body, reply.status, reply.headers, media_type)

@@ -1,7 +1,7 @@
 """`make bench-load`: bad hours, bursts, a backlog and deaths during load, in Airflow, as JSON. Figures are simulated.
 
-The phases are compressed by default; `--outage-minutes 60 --burst-minutes 5 --backlog 250000` are whole. A component that
-was killed is started again by the measurement, as a supervisor or compose would.
+The phases are compressed by default; whole ones are `--outage-minutes 60 --burst-minutes 5 --backlog 250000`. A
+component that was killed is started again by the measurement, as a supervisor or compose would.
 """
 
 import argparse

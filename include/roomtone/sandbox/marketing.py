@@ -2,11 +2,13 @@
 
 from bisect import insort
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from roomtone.sandbox.chance import token, uuid
 from roomtone.sandbox.clock import parse
+from roomtone.sandbox.faults import NO_FAULTS, FaultPlan
 from roomtone.sandbox.hazards import hazard, reactions
 from roomtone.sandbox.records import Campaign, Customer, Event, Profile
 from roomtone.sandbox.schedule import Schedule
@@ -29,6 +31,9 @@ class Marketing:
         self.campaigns: dict[str, Campaign] = {}
         # Per campaign: customer number, how upset the customer was, and the reason for leaving them out or None.
         self.sends: dict[str, list[tuple[int, int, str | None]]] = {}
+        # Nothing goes wrong until a test asks for it.
+        self.faults: FaultPlan = NO_FAULTS
+        self.event_visible_at: dict[str, datetime] = {}
         self._seen: set[tuple[str, str, str]] = set()
         self._seed = seed
         self._witness = witness
@@ -90,12 +95,17 @@ class Marketing:
             value=value,
         )
         self.events[event.id] = event
+        self.event_visible_at[event.id] = arrived_at + self.faults.visibility_lag()
         insort(self.event_order, (event.at, event.id))
         profile.last_event_at = max(profile.last_event_at or at, at)
         return event
 
     def update_properties(self, profile: Profile, wanted: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         """Sets the properties given, `None` clears one; returns and logs `{name: [old, new]}` for what changed."""
+        lag = self.faults.visibility_lag()
+        if lag:
+            profile.shown_before = dict(profile.shown_at(at))
+            profile.visible_at = at + lag
         changed = {}
         for name, new in wanted.items():
             old = profile.properties.get(name)
@@ -110,6 +120,25 @@ class Marketing:
         facts = {"profile_id": profile.id, "external_id": external_id(profile), "changed": changed}
         self._witness.record(at, "profile_updated", facts)
         return changed
+
+    def edit_by_hand(self, profile: Profile, wanted: Mapping[str, Any], at: datetime) -> None:
+        """Somebody at the brand changes properties of a profile in the platform's own pages."""
+        profile.properties.update(wanted)
+        profile.updated_at = at
+        self._witness.record(at, "hand_edit", {"profile_id": profile.id, "changed": dict(wanted)})
+
+    def merge(self, profile: Profile, at: datetime) -> None:
+        """The platform finds that a profile is somebody it has under another id: properties and events go there.
+
+        The old id is gone, and what the platform remembers of `unique_id`s stays with it.
+        """
+        old = profile.id
+        del self.profiles[old]
+        profile.id = token(self._seed, "profile", profile.customer.number, old)
+        self.profiles[profile.id] = profile
+        for event in [event for event in self.events.values() if event.profile_id == old]:
+            self.events[event.id] = replace(event, profile_id=profile.id)
+        self._witness.record(at, "profile_merged", {"from": old, "profile_id": profile.id})
 
     def send_campaign(self, campaign: Campaign, at: datetime) -> None:
         """Sends to everybody with consent, except whom the profile filter leaves out at this instant."""

@@ -4,11 +4,12 @@ Writing calls are in `marketing_writes.py`.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from roomtone.contract import SCOPES
 from roomtone.sandbox import marketing_shapes as shapes
 from roomtone.sandbox.clock import parse
 from roomtone.sandbox.filters import Clause, read_filter
@@ -37,6 +38,8 @@ RATE_LIMITS = {
     "GET /api/metrics": (10, 150),
     "GET /api/campaigns": (10, 150),
     "GET /api/flows": (3, 60),
+    "GET /api/flows/{id}": (3, 60),
+    "GET /api/segments": (75, 750),
     "GET /api/accounts": (1, 15),
 }
 # Whatever has one of these in its path changes who may be written to, who is on a list, or who exists.
@@ -93,6 +96,8 @@ class MarketingApi:
                 "GET /api/metrics": self._list_metrics,
                 "GET /api/campaigns": self._list_campaigns,
                 "GET /api/flows": self._list_flows,
+                "GET /api/flows/{id}": self._show_flow,
+                "GET /api/segments": self._list_segments,
                 "GET /api/accounts": self._list_accounts,
             }
         )
@@ -102,6 +107,14 @@ class MarketingApi:
 
     def answer(self, call: Call) -> tuple[Reply, str]:
         """The reply, and the template of the route that gave it (empty if none did)."""
+        template = ""
+        fault = self._state.faults.draw(call.method)
+        if fault is not None and not fault.has_effect:
+            return fault.reply(None), template
+        reply, template = self._judged(call)
+        return reply if fault is None else fault.reply(reply), template
+
+    def _judged(self, call: Call) -> tuple[Reply, str]:
         template = ""
         try:
             self._admit(call)
@@ -143,7 +156,7 @@ class MarketingApi:
 
     def _list_profiles(self, call: Call) -> Reply:
         clauses = read_filter(call.params["filter"], _PROFILE_FILTER) if "filter" in call.params else []
-        found = [p for p in self._state.profiles.values() if all(_profile_meets(p, c) for c in clauses)]
+        found = [p for p in self._candidates(clauses) if all(_profile_meets(p, c) for c in clauses)]
         sort = call.params.get("sort", "id")
         keys: dict[str, Callable[[Profile], str]] = {
             "id": lambda p: p.id,
@@ -157,14 +170,22 @@ class MarketingApi:
         found.sort(key=lambda p: (key(p), p.id), reverse=sort.startswith("-"))
         page, links = page_of(found, call, lambda p: f"{key(p)}|{p.id}", default=20, most=100)
         extra = "subscriptions" in call.params.get("additional-fields[profile]", "")
-        rows = [shapes.profile(p, call.base_url, has_subscriptions=extra) for p in page]
+        rows = [shapes.profile(p, call.base_url, has_subscriptions=extra, at=call.at) for p in page]
         return Reply(200, {"data": rows, "links": links})
+
+    def _candidates(self, clauses: list[Clause]) -> Iterable[Profile]:
+        """The profiles that may meet the clauses: those with the ids asked for, else all."""
+        for clause in clauses:
+            if clause.field == "id":
+                return [self._state.profiles[i] for i in dict.fromkeys(clause.values) if i in self._state.profiles]
+        return self._state.profiles.values()
 
     def _show_profile(self, call: Call, id: str) -> Reply:  # noqa: A002 - the name that the template gives it
         if id not in self._state.profiles:
             raise RefusedError(404, "not_found", "A profile with this id does not exist.")
         extra = "subscriptions" in call.params.get("additional-fields[profile]", "")
-        return Reply(200, {"data": shapes.profile(self._state.profiles[id], call.base_url, has_subscriptions=extra)})
+        shown = shapes.profile(self._state.profiles[id], call.base_url, has_subscriptions=extra, at=call.at)
+        return Reply(200, {"data": shown})
 
     def _list_events(self, call: Call) -> Reply:
         state, params = self._state, call.params
@@ -176,7 +197,7 @@ class MarketingApi:
         for clause in clauses:
             if clause.operator in _TIMES:
                 low, high = _narrow(state.event_order, low, high, clause)
-        keys = state.event_order[low:high]
+        keys = [k for k in state.event_order[low:high] if state.event_visible_at[k[1]] <= call.at]
         metric_ids = {name: number for name, (number, _) in state.metrics.items()}
         for clause in clauses:
             if clause.field == "metric_id":
@@ -229,6 +250,21 @@ class MarketingApi:
         page, links = page_of(found, call, lambda c: c.id, most=50)
         rows = [shapes.flow(c, call.base_url, self._seed) for c in page]
         return Reply(200, {"data": rows, **self._included(call, page), "links": links})
+
+    def _show_flow(self, call: Call, id: str) -> Reply:  # noqa: A002 - the name that the template gives it
+        found = self._state.campaigns.get(id)
+        if found is None or found.kind != "flow":
+            raise RefusedError(404, "not_found", "A flow with this id does not exist.")
+        row = shapes.flow(found, call.base_url, self._seed)
+        if "definition" in call.params.get("additional-fields[flow]", ""):
+            row["attributes"]["definition"] = shapes.flow_definition(found)
+        return Reply(200, {"data": row})
+
+    def _list_segments(self, call: Call) -> Reply:
+        made = min((c.created_at for c in self._state.campaigns.values()), default=call.at)
+        rows = [shapes.segment(scope, made, call.base_url, self._seed) for scope in sorted(SCOPES)]
+        page, links = page_of(rows, call, lambda row: str(row["id"]), default=10, most=10, is_sorted_by_key=False)
+        return Reply(200, {"data": page, "links": links})
 
     def _list_accounts(self, call: Call) -> Reply:
         return Reply(200, {"data": [shapes.account(call.base_url)], "links": {"self": f"{call.base_url}/api/accounts"}})

@@ -11,8 +11,59 @@ from roomtone.sandbox.records import Campaign, Event, Profile
 LIST_ID = "RtNews"
 
 
-def profile(found: Profile, base_url: str, *, has_subscriptions: bool = False) -> dict[str, Any]:
-    """A profile; `subscriptions` only when asked for with `additional-fields[profile]`."""
+def segment_id(scope: str, seed: int) -> str:
+    return token(seed, "segment", scope, prefix="S", length=6)
+
+
+def segment(scope: str, made: datetime, base_url: str, seed: int) -> dict[str, Any]:
+    """Everybody who is paused for a scope; campaigns of the scope leave them out."""
+    number = segment_id(scope, seed)
+    url = f"{base_url}/api/segments/{number}"
+    return {
+        "type": "segment",
+        "id": number,
+        "attributes": {
+            "name": f"roomtone paused: {scope}",
+            "definition": {"condition_groups": [{"conditions": [_is_paused(scope, value=True)]}]},
+            "created": offset_text(made),
+            "updated": offset_text(made),
+            "is_active": True,
+            "is_processing": False,
+            "is_starred": False,
+        },
+        "relationships": {
+            "profiles": {"links": _links(url, "profiles")},
+            "tags": {"links": _links(url, "tags")},
+            "flow-triggers": {"links": _links(url, "flow-triggers")},
+        },
+        "links": {"self": f"{url}/"},
+    }
+
+
+def _is_paused(scope: str, *, value: bool) -> dict[str, Any]:
+    return {
+        "type": "profile-property",
+        "property": f"properties['roomtone_pause_{scope}']",
+        "filter": {"type": "boolean", "operator": "equals", "value": value},
+    }
+
+
+def flow_definition(found: Campaign) -> dict[str, Any]:
+    """What a flow does: its profile filter lets in whom nothing of its scope pauses."""
+    is_filtered = found.scope is not None and found.scope != "transactional"
+    groups = [{"conditions": [_is_paused(str(found.scope), value=False)]}]
+    return {
+        "triggers": [],
+        "profile_filter": {"condition_groups": groups} if is_filtered else None,
+        "actions": [],
+        "entry_action_id": None,
+    }
+
+
+def profile(
+    found: Profile, base_url: str, *, has_subscriptions: bool = False, at: datetime | None = None
+) -> dict[str, Any]:
+    """A profile as shown at an instant; `subscriptions` only when asked for with `additional-fields[profile]`."""
     person = found.customer
     attributes: dict[str, Any] = {
         "email": person.platform_email,
@@ -28,7 +79,7 @@ def profile(found: Profile, base_url: str, *, has_subscriptions: bool = False) -
         "updated": offset_text(found.updated_at),
         "last_event_date": offset_text(found.last_event_at) if found.last_event_at else None,
         "location": {"timezone": person.timezone, "country": None, "city": None},
-        "properties": dict(found.properties),
+        "properties": dict(found.properties if at is None else found.shown_at(at)),
     }
     if has_subscriptions:
         attributes["subscriptions"] = _subscriptions(found)
@@ -107,7 +158,7 @@ def campaign(found: Campaign, base_url: str, seed: int) -> dict[str, Any]:
             "name": found.name,
             "status": found.status,
             "archived": False,
-            "audiences": {"included": [LIST_ID], "excluded": []},
+            "audiences": {"included": [LIST_ID], "excluded": _excluded(found, seed)},
             "send_options": {"use_smart_sending": False},
             "tracking_options": {"add_tracking_params": True, "is_tracking_opens": True, "is_tracking_clicks": True}
             if found.channel == "email"
@@ -127,6 +178,10 @@ def campaign(found: Campaign, base_url: str, seed: int) -> dict[str, Any]:
         },
         "links": {"self": f"{url}/"},
     }
+
+
+def _excluded(found: Campaign, seed: int) -> list[str]:
+    return [segment_id(found.scope, seed)] if found.scope and found.scope != "transactional" else []
 
 
 def campaign_message(found: Campaign, base_url: str, seed: int) -> dict[str, Any]:

@@ -108,6 +108,9 @@ class MarketingWrites:
             facts |= {"profile_id": None, "external_id": None, "is_duplicate": False}
             self._witness.record(call.at, "event_received", facts)
             return Reply(202)
+        if self._state.faults.drops():
+            # Accepted, and lost on the way: nobody hears of it again.
+            return Reply(202)
         event = self._state.record(
             profile,
             metric,
@@ -149,6 +152,7 @@ class MarketingWrites:
         for number, row in enumerate(rows):
             pointer = f"/data/attributes/profiles/data/{number}"
             try:
+                self._state.faults.refuse_row()
                 self._import_row(job, row, at)
                 job["completed_count"] += 1
             except RefusedError as refusal:
@@ -165,7 +169,8 @@ class MarketingWrites:
             raise RefusedError(404, "not_found", "A profile with this id does not exist.", pointer="/id")
         if len(json.dumps(row).encode()) > PROFILE_BYTES:
             raise RefusedError(413, "payload_too_large", "The profile is larger than 100KB.")
-        self._apply(profile, row, at)
+        if not self._state.faults.drops():
+            self._apply(profile, row, at)
 
     def _import_error(self, job: dict[str, Any], number: int, row: Any, detail: str, pointer: str) -> None:
         job["failed_count"] += 1

@@ -168,6 +168,13 @@ class Profile:
     is_sms_subscribed: bool = False
     consent_changed_at: datetime | None = None
     last_event_at: datetime | None = None
+    # What is still shown of the properties while a change of them is not visible yet.
+    shown_before: dict[str, Any] = field(default_factory=dict)
+    visible_at: datetime | None = None
+
+    def shown_at(self, at: datetime) -> dict[str, Any]:
+        """The properties that the platform's API shows at an instant."""
+        return self.shown_before if self.visible_at is not None and at < self.visible_at else self.properties
 
 
 @dataclass

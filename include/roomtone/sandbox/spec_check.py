@@ -16,7 +16,12 @@ from roomtone.errors import RoomtoneError
 from roomtone.sandbox.spec_files import load_json, load_yaml, plain_schema
 from roomtone.sandbox.web import Call, Reply
 
-FILES = {"klaviyo": "klaviyo-2026-07-15.openapi.json", "zendesk": "zendesk-support.openapi.yaml"}
+FILES = {
+    "klaviyo": "klaviyo-2026-07-15.openapi.json",
+    "zendesk": "zendesk-support.openapi.yaml",
+    "braze": "braze.openapi.yaml",
+    "customerio": "customerio-track-api-openapi.json",
+}
 
 # What the specifications get wrong or leave out, as (vendor, pattern of the findings excused, why).
 WAIVERS: tuple[tuple[str, str, str], ...] = (
@@ -30,7 +35,11 @@ WAIVERS: tuple[tuple[str, str, str], ...] = (
     ("zendesk", r"property /ticket/(additional_tags|remove_tags) is unknown", "documented for updates in the guides"),
     ("zendesk", r"status 4\d\d is unknown", "nearly all error replies are left out"),
     ("zendesk", r"reply /ticket_events", "the schema beside ticket_events is that of metric events"),
+    ("braze", r"status 413 is unknown", "too large a request is left out; any server in front refuses it so"),
+    ("customerio", r"status 429 is unknown", "told in the introduction: consistently exceeding the rate throttles"),
 )
+# Calls that the vendor documents elsewhere than in the file: Customer.io's App API.
+BESIDE_THE_FILE = frozenset({("customerio", "/v1/customers/attributes")})
 # Unset values of a reply are null at Zendesk, which its file forgets to allow nearly everywhere.
 NULL_IS_ABSENT = frozenset({"zendesk"})
 
@@ -54,24 +63,41 @@ class SpecCheck:
         except ImportError as error:
             raise RoomtoneError("--specs", "jsonschema-rs is not installed", "install the dev dependencies") from error
         self._compile = jsonschema_rs.Draft202012Validator
-        self._documents = {}
-        for vendor, name in FILES.items():
-            path = folder / name
-            if not path.is_file():
+        self._folder = folder
+        for name in FILES.values():
+            if not (folder / name).is_file():
                 raise RoomtoneError(
-                    "--specs", f"{path} is missing", "point it at the folder of the vendors' specifications"
+                    "--specs", f"{folder / name} is missing", "point it at the folder of the vendors' specifications"
                 )
-            self._documents[vendor] = load_json(path) if path.suffix == ".json" else load_yaml(path)
+        # Reading one takes up to a second, and hardly anybody meets all vendors.
+        self._documents: dict[str, dict[str, Any]] = {}
+        self._paths: dict[str, dict[str, re.Pattern[str]]] = {}
         self._operations: dict[tuple[str, str, str], _Operation] = {}
-        self._paths = {
-            vendor: [_pattern(path) for path in document["paths"]] for vendor, document in self._documents.items()
-        }
+
+    def document(self, vendor: str) -> dict[str, Any]:
+        """A vendor's specification; read when it is first asked for."""
+        if vendor not in self._documents:
+            path = self._folder / FILES[vendor]
+            self._documents[vendor] = load_json(path) if path.suffix == ".json" else load_yaml(path)
+            self._paths[vendor] = {template: _pattern(template) for template in self._documents[vendor]["paths"]}
+        return self._documents[vendor]
+
+    def template_of(self, vendor: str, method: str, path: str) -> str:
+        """The path template of the specification that a call is about, the most literal one; empty if there is none."""
+        paths = self.document(vendor)["paths"]
+        plain = path.removesuffix(".json").rstrip("/")
+        found = [
+            template
+            for template, pattern in self._paths[vendor].items()
+            if pattern.fullmatch(plain) and method.lower() in paths[template]
+        ]
+        return min(found, key=lambda template: template.count("{"), default="")
 
     @property
     def rate_limits(self) -> dict[str, tuple[int, int]]:
         """Calls a second and a minute of every Klaviyo operation, as `{"GET /api/events": (350, 3500)}`."""
         found = {}
-        for path, operations in self._documents["klaviyo"]["paths"].items():
+        for path, operations in self.document("klaviyo")["paths"].items():
             for method, operation in operations.items():
                 limit = operation.get("x-klaviyo-ratelimit") if isinstance(operation, dict) else None
                 if limit:
@@ -79,21 +105,23 @@ class SpecCheck:
                     found[f"{method.upper()} {path}"] = (burst, steady)
         return found
 
-    def findings(self, vendor: str, template: str, call: Call, reply: Reply) -> list[dict[str, Any]]:
-        """What is wrong with a call or its reply: `[{"finding": text}]`. Values never appear in it."""
-        if vendor not in self._documents or reply.status == 401:
+    def findings(self, vendor: str, template: str, call: Call, reply: Reply | None) -> list[dict[str, Any]]:
+        """What is wrong with a call or its reply: `[{"finding": text}]`. Values never appear in it.
+
+        `reply` is None where somebody else than the vendor answered: then the call alone is looked at.
+        """
+        if vendor not in FILES or (reply is not None and reply.status == 401) or (vendor, call.path) in BESIDE_THE_FILE:
             return []
         if not template:
+            self.document(vendor)
             path = call.path.removesuffix(".json").rstrip("/")
-            is_known = any(pattern.match(path) for pattern in self._paths[vendor])
+            is_known = any(pattern.match(path) for pattern in self._paths[vendor].values())
             return [] if is_known else [{"finding": "the path is not in the specification"}]
         operation = self._operation(vendor, call.method.lower(), template)
-        body = _without_nulls(reply.body) if vendor in NULL_IS_ABSENT else reply.body
-        texts = [
-            *_parameter_findings(operation, call),
-            *self._body_findings(operation, call),
-            *_reply_findings(operation, reply.status, body),
-        ]
+        texts = [*_parameter_findings(operation, call), *self._body_findings(operation, call)]
+        if reply is not None:
+            body = _without_nulls(reply.body) if vendor in NULL_IS_ABSENT else reply.body
+            texts += _reply_findings(operation, reply.status, body)
         return [{"finding": text} for text in dict.fromkeys(texts) if not _is_waived(vendor, text)]
 
     def _body_findings(self, operation: _Operation, call: Call) -> Iterator[str]:
@@ -118,7 +146,7 @@ class SpecCheck:
         return self._operations[key]
 
     def _compiled(self, vendor: str, method: str, template: str) -> _Operation:
-        path = self._documents[vendor]["paths"][template]
+        path = self.document(vendor)["paths"][template]
         operation = path[method]
         body = self._resolved(vendor, operation.get("requestBody", {}))
         schema = self._rooted(vendor, _content_schema(body))
@@ -136,7 +164,7 @@ class SpecCheck:
         """A schema that stands on its own: with the components that it leads to, and no others, beside it."""
         if schema is None:
             return None
-        everything = self._documents[vendor]["components"]["schemas"]
+        everything = self.document(vendor)["components"]["schemas"]
         reached: dict[str, Any] = {}
         waiting = list(_references(schema))
         while waiting:
@@ -151,7 +179,7 @@ class SpecCheck:
 
     def _resolved(self, vendor: str, node: dict[str, Any]) -> dict[str, Any]:
         while "$ref" in node:
-            found: Any = self._documents[vendor]
+            found: Any = self.document(vendor)
             for part in node["$ref"].removeprefix("#/").split("/"):
                 found = found[part]
             node = found
@@ -224,7 +252,7 @@ def _unknown(root: dict[str, Any], schema: dict[str, Any], value: Any, pointer: 
         for branch in branches:
             for name, part in branch.get("properties", {}).items():
                 named.setdefault(name, []).append(part)
-        if not named:
+        if not named or any(branch.get("additionalProperties", False) is not False for branch in branches):
             return
         for name, item in value.items():
             if name not in named:

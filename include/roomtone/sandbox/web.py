@@ -1,4 +1,4 @@
-"""The small web frame of the three vendor servers: a call in, a reply out, routes by path pattern, rate limits."""
+"""The small web frame of the vendors' servers: a call in, a reply out, routes by path pattern, rate limits."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 
@@ -29,12 +29,23 @@ class Call:
 
 @dataclass
 class Reply:
-    """One response; `body` None means that it has none."""
+    """One response; `body` None means that it has none.
+
+    It leaves after `delay_seconds`; one that `is_cut` breaks off in the middle.
+    """
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    delay_seconds: float = 0.0
+    is_cut: bool = False
+
+
+class VendorApi(Protocol):
+    """A vendor's server: a call in, out the reply and the template of the route that gave it (empty if none did)."""
+
+    def answer(self, call: Call) -> tuple[Reply, str]: ...
 
 
 class RefusedError(Exception):

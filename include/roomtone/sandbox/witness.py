@@ -9,7 +9,10 @@ from roomtone.sandbox.clock import rfc3339
 KINDS = (
     "request",
     "profile_updated",
+    "profile_merged",
+    "hand_edit",
     "event_received",
+    "delivery_received",
     "ticket_updated",
     "ticket_status",
     "message_written",

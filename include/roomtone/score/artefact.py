@@ -7,6 +7,8 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import card, data, model, service, tokens
+from roomtone.score import card, checks, data, fairness, model, service, tokens
 from roomtone.score.features import FEATURE_NAMES
 
 if TYPE_CHECKING:
@@ -40,11 +42,18 @@ def write(fitted: "Fitted", output: Path, seed: int, held_out: list[service.Turn
 
     The card tells how the model answers the `held_out` service turns.
     """
+    with placed(output) as building:
+        return _write(fitted, building, seed, held_out)
+
+
+@contextmanager
+def placed(output: Path) -> Iterator[Path]:
+    """An empty folder beside `output` to write a model into; it takes the place of `output` only when it loads."""
     building = output.with_name(f".{output.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
-        name = _write(fitted, building, seed, held_out)
+        yield building
         model.Model.load(building)
         former = output.with_name(f".{output.name}.former")
         shutil.rmtree(former, ignore_errors=True)
@@ -58,7 +67,6 @@ def write(fitted: "Fitted", output: Path, seed: int, held_out: list[service.Turn
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return name
 
 
 def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Turn]) -> str:
@@ -70,13 +78,14 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
         model.WORDS: fitted.words.to_text(),
         model.INTENT_WORDS: fitted.intents.to_text(),
         model.TREES: fitted.trees.encode(),
-        model.HEADS: _json(small),
+        model.HEADS: as_json(small),
         model.GOLDEN: b"[]",
     }
     digest = hashlib.sha256(
         "".join(hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)).encode()
     ).hexdigest()
     name = f"mood-{model.FORMAT}-{digest[:8]}"
+    figures = card.figures(fitted)
     manifest: dict[str, Any] = {
         "format": model.FORMAT,
         "model_version": name,
@@ -85,6 +94,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
         "sentiments": list(data.SENTIMENTS),
         "intents": list(data.INTENTS),
         "prior": fitted.heads.prior,
+        "cue_cuts": {name: round(row["cut"], 4) for name, row in figures["cues"].items()},
         "abstain_below": ABSTAIN_BELOW,
         "intent_least": INTENT_LEAST,
         "frequent_idf": FREQUENT_IDF,
@@ -93,34 +103,46 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
             source: {"rows": rows, "licence": card.licence(source)} for source, rows in card.source_rows(fitted).items()
         },
         "lexicon": data.LICENCES["valence"],
+        "vectors": data.LICENCES["vectors"],
         "made_with": {"python": platform.python_version()}
         | {package: version(package) for package in ("lightgbm", "numpy", "scikit-learn")},
         "files": {},
     }
-    _put(folder, manifest, contents)
+    put(folder, manifest, contents)
     draft = model.assemble(folder)
+    contents[model.GOLDEN] = golden(draft)
+    manifest["calibration_error"] = round(figures["pooled_error"], 6)
+    calm = service.measure(draft, held_out)
+    contents["MODEL_CARD.md"] = (
+        card.text(figures, card.transfer(fitted, seed), calm, manifest)
+        + checks.section(draft)
+        + fairness.section(draft)
+    ).encode()
+    contents["reliability.svg"] = card.reliability_svg(figures).encode()
+    put(folder, manifest, contents)
+    return name
+
+
+def golden(draft: model.Model) -> bytes:
+    """The golden predictions of a model whose other files are written."""
     texts = golden_texts()
     rows = [{"text": text} | answer for text, answer in zip(texts, model.golden_answers(draft, texts), strict=True)]
-    contents[model.GOLDEN] = _json(rows)
-    figures = card.figures(fitted)
-    calm = service.measure(draft, held_out)
-    contents["MODEL_CARD.md"] = card.text(figures, calm, manifest).encode()
-    contents["reliability.svg"] = card.reliability_svg(figures).encode()
-    _put(folder, manifest, contents)
+    return as_json(rows)
+
+
+def put(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
+    """Writes the files of a model and the manifest that names them; raises RoomtoneError when they are too large."""
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
     size = sum(len(content) for content in contents.values())
     if size > LARGEST_BYTES:
         raise RoomtoneError(
             "model", f"{size} bytes", f"keep it within {LARGEST_BYTES}: a smaller vocabulary or fewer rounds"
         )
-    return name
-
-
-def _put(folder: Path, manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
     manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
-    (folder / model.MANIFEST).write_bytes(_json(manifest))
+    (folder / model.MANIFEST).write_bytes(as_json(manifest))
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """As every JSON file of a model is written."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import data, evaluate
+from roomtone.score import anchors, data, evaluate, intent_benchmark
 from roomtone.score.model import Model
 from roomtone.settings import Settings, load_settings, process_environment
 
 SPEED_BATCH = 10_000
+CUE_TARGETS = {"gratitude": 0.92, "confusion": 0.38, "frustration": 0.52}
 _RUNS = 5
 _COLD_START = "from roomtone.cli import main; main()"
 
@@ -44,8 +46,8 @@ class Row:
         return asdict(self) | {"figure": round(self.figure, 4), "is_reached": self.is_reached}
 
 
-def benchmark(settings: Settings, transfer_sample: int = 4) -> list[Row]:
-    """All rows for the model of `settings`.
+def benchmark(settings: Settings, transfer_sample: int = 1) -> list[Row]:
+    """All rows for the model of `settings` and for its recipe.
 
     Transfer trains on one row in `transfer_sample` of each open set. Raises RoomtoneError where the open sets are
     absent.
@@ -54,22 +56,31 @@ def benchmark(settings: Settings, transfer_sample: int = 4) -> list[Row]:
     if not settings.data_dir.is_dir():
         raise RoomtoneError("ROOMTONE_DATA", f"{settings.data_dir} is not a folder", "set it to the open sets' folder")
     texts = data.semeval(settings.data_dir).texts[:SPEED_BATCH]
-    rows = [
+    return [
         Row("messages a second, all features", "x VADER", 2.0, speed_ratio(model, texts)),
         Row("cold start to first score", "CPU s", 1.0, cold_start_seconds(settings), at_most=True),
         Row("model on disk", "MB", 5.0, size_megabytes(settings.model_dir), at_most=True),
+        *cue_rows(evaluate.evaluate(model, settings.data_dir)["cues"]),
+        Row("Banking77, official test", "accuracy", 0.92, intent_benchmark.accuracy(settings.data_dir)),
+        *transfer_rows(evaluate.transfer(settings.data_dir, sample=transfer_sample)),
     ]
-    cues = evaluate.evaluate(model, settings.data_dir)["cues"]
-    for cue, target in (("gratitude", 0.92), ("confusion", 0.38), ("frustration", 0.52)):
-        rows.append(Row(f"GoEmotions {cue}, official test", "F1", target, cues[cue]["f1"]))
-    held_out = evaluate.transfer(settings.data_dir, sample=transfer_sample)
-    for name, figures in held_out.items():
-        measure = "macro_recall" if name == "semeval_sentiment" else "macro_f1"
-        anchors = [figures["tfidf_lr"][measure]]
-        if measure == "macro_f1":
-            anchors.append(figures["lexicon_rule"]["macro_f1"])
-        rows.append(Row(f"transfer to {name}, best anchor as target", measure, max(anchors), figures["stack"][measure]))
-    return rows
+
+
+def cue_rows(cues: dict[str, dict[str, float]]) -> list[Row]:
+    """A row for each cue with a target, from the figures of `evaluate`."""
+    return [
+        Row(f"GoEmotions {cue}, official test", "F1", target, cues[cue]["f1"]) for cue, target in CUE_TARGETS.items()
+    ]
+
+
+def transfer_rows(held_out: dict[str, Any]) -> list[Row]:
+    """For each source held out of the recipe a row against each baseline, whose figure is the target."""
+    return [
+        Row(f"transfer to {name}, against {anchor}", measure, figures[anchor][measure], figures["stack"][measure])
+        for name, figures in held_out.items()
+        for measure in ["macro_recall" if name == "semeval_sentiment" else "macro_f1"]
+        for anchor in anchors.NAMES
+    ]
 
 
 def speed_ratio(model: Model, texts: list[str]) -> float:

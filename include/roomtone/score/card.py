@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import data
+from roomtone.score import anchors, data
 from roomtone.score.data import CUE_HEADS, SENTIMENTS
-from roomtone.score.features import Doubles
+from roomtone.score.features import SURFACE_NAMES, Doubles
+from roomtone.score.heads import at_even_shares
 
 if TYPE_CHECKING:
     from roomtone.score.train import Fitted
 
 BINS = 10
 _GATE = 0.8
+_SHORT, _MIDDLE, _LONG = 5, 15, 40
+_MOST_ROWS = 4_000
+_COMPARED = ("stack", *anchors.NAMES)
 
 
 def licence(source: str) -> str:
@@ -33,6 +37,13 @@ def source_rows(fitted: "Fitted") -> dict[str, int]:
 def macro_f1(target: npt.NDArray[np.int64], answer: npt.NDArray[np.int64], classes: int = 3) -> float:
     """Unweighted mean of the classes' F1."""
     return float(np.mean([class_f1(target == number, answer == number) for number in range(classes)]))
+
+
+def macro_recall(target: npt.NDArray[np.int64], answer: npt.NDArray[np.int64], classes: int = 3) -> float:
+    """Unweighted mean of the classes' recall, over the classes that occur."""
+    return float(
+        np.mean([(answer[target == number] == number).mean() for number in range(classes) if (target == number).any()])
+    )
 
 
 def class_f1(target: npt.NDArray[np.bool_], answer: npt.NDArray[np.bool_]) -> float:
@@ -87,7 +98,7 @@ def report(target: npt.NDArray[np.int64], chances: Doubles) -> dict[str, float]:
 
 
 def figures(fitted: "Fitted") -> dict[str, Any]:
-    """Out-of-fold figures by source, pooled calibration, cue F1, number of weak rows used."""
+    """Out-of-fold figures by source and slice, pooled calibration, cue F1, number of weak rows used."""
     pool = fitted.pool
     used = fitted.weight > 0
     by_source = {
@@ -101,21 +112,83 @@ def figures(fitted: "Fitted") -> dict[str, Any]:
     for column, name in enumerate(CUE_HEADS):
         target = pool.cues[cued, column] == 1
         chance = fitted.cue_probability[cued, column]
-        best = max((class_f1(target, chance >= cut), cut) for cut in np.arange(0.1, 0.9, 0.05))
+        best = max((class_f1(target, chance >= cut), cut) for cut in np.arange(0.05, 0.9, 0.01))
         cues[name] = {"n": float(target.sum()), "f1": best[0], "cut": float(best[1])}
     names, counts = np.unique(pool.source[fitted.weak_weight > 0].astype(str), return_counts=True)
     weak = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    return {"by_source": by_source, "pooled_error": error, "bins": bins, "cues": cues, "weak": weak}
+    return {
+        "by_source": by_source,
+        "by_slice": by_slice(fitted),
+        "pooled_error": error,
+        "bins": bins,
+        "cues": cues,
+        "weak": weak,
+    }
 
 
-def text(numbers: dict[str, Any], calm: dict[str, float], manifest: dict[str, Any]) -> str:
-    """The card as Markdown, from the figures, those on held-out service turns (`service.measure`), and the manifest."""
-    measured = []
-    for name, row in numbers["by_source"].items():
-        recalls = " / ".join(f"{row[f'recall_{label}']:.2f}" for label in SENTIMENTS)
-        gate = f"{row['precision_negative_gate']:.2f}, {row['recall_negative_gate']:.2f}"
-        scores = f"{row['macro_f1']:.3f} | {row['accuracy']:.3f} | {recalls} | {gate} | {row['calibration_error']:.3f}"
-        measured.append(f"| {name} | {row['n']:.0f} | {scores} |")
+def by_slice(fitted: "Fitted") -> dict[str, dict[str, float]]:
+    """`report` figures of judged rows by length in words and by the channel that a text looks like."""
+    pool = fitted.pool
+    used = fitted.weight > 0
+    words = np.rint(np.expm1(pool.surface[:, SURFACE_NAMES.index("words_log")]))
+    lines = np.array([text.count("\n") for text in pool.texts])
+    public = np.array(["@" in text or "#" in text for text in pool.texts])
+    slices = {
+        "1 to 5 words": words <= _SHORT,
+        "6 to 15 words": (words > _SHORT) & (words <= _MIDDLE),
+        "16 to 40 words": (words > _MIDDLE) & (words <= _LONG),
+        "more than 40 words": words > _LONG,
+        "like a public post (handle or hash tag)": public,
+        "like a letter (several lines)": (lines > 0) & ~public,
+        "like chat (one line, neither)": (lines == 0) & ~public,
+    }
+    return {
+        name: report(pool.sentiment[rows], fitted.probability[rows])
+        for name, chosen in slices.items()
+        if (rows := used & chosen).any()
+    }
+
+
+def transfer(fitted: "Fitted", seed: int) -> dict[str, dict[str, float]]:
+    """For each general source macro-F1 and macro recall of the stack that was trained without its fold, and those of
+    the baselines trained on the same judged rows; `_MOST_ROWS` rows of a source at most.
+    """
+    pool = fitted.pool
+    judged = fitted.weight > 0
+    even = at_even_shares(fitted.probability, fitted.heads.prior)
+    found: dict[str, dict[str, float]] = {}
+    for fold in np.unique([fitted.fold[pool.source == name][0] for name in fitted.general]).tolist():
+        inside = np.flatnonzero(judged & (fitted.fold != fold))
+        asked = {}
+        for name in fitted.general:
+            rows = np.flatnonzero(judged & (pool.source == name) & (fitted.fold == fold))
+            if len(rows):
+                asked[name] = rows[:: -(-len(rows) // _MOST_ROWS)]
+        outside = np.concatenate(list(asked.values()))
+        baselines = anchors.answers(
+            [pool.texts[row] for row in inside],
+            pool.sentiment[inside],
+            [pool.texts[row] for row in outside],
+            seed,
+        )
+        for name, rows in asked.items():
+            place = np.isin(outside, rows)
+            said = {"stack": even[rows].argmax(axis=1)} | {
+                anchor: answer[place] for anchor, answer in baselines.items()
+            }
+            found[name] = {"n": float(len(rows))}
+            for who, answer in said.items():
+                found[name][f"{who} macro_f1"] = macro_f1(pool.sentiment[rows], answer)
+                found[name][f"{who} macro_recall"] = macro_recall(pool.sentiment[rows], answer)
+    return found
+
+
+def text(
+    numbers: dict[str, Any], held_out: dict[str, dict[str, float]], calm: dict[str, float], manifest: dict[str, Any]
+) -> str:
+    """The card as Markdown, from `figures`, `transfer`, those on held-out service turns (`service.measure`), and the
+    manifest.
+    """
     template = files("roomtone.score").joinpath("model_card_template.md").read_text(encoding="utf-8")
     return template.format(
         version=manifest["model_version"],
@@ -123,9 +196,17 @@ def text(numbers: dict[str, Any], calm: dict[str, float], manifest: dict[str, An
             f"| {name} | {row['rows']} | {row['licence']} |" for name, row in manifest["sources"].items()
         ),
         lexicon=manifest["lexicon"],
+        vectors=manifest["vectors"],
         prior=", ".join(f"{name} {share:.2f}" for name, share in manifest["prior"].items()),
         gate=_GATE,
-        measured="\n".join(measured),
+        measured=_measured(numbers["by_source"]),
+        slices=_measured(numbers["by_slice"]),
+        transfer="\n".join(
+            f"| {name} | {row['n']:.0f} | "
+            + " | ".join(f"{row[f'{who} macro_f1']:.3f} / {row[f'{who} macro_recall']:.3f}" for who in _COMPARED)
+            + " |"
+            for name, row in held_out.items()
+        ),
         pooled=numbers["pooled_error"],
         weak=", ".join(f"{name} {count}" for name, count in numbers["weak"].items()),
         calm_turns=calm["n"],
@@ -140,6 +221,16 @@ def text(numbers: dict[str, Any], calm: dict[str, float], manifest: dict[str, An
         seed=manifest["seed"],
         made_with=", ".join(f"{name} {value}" for name, value in manifest["made_with"].items()),
     )
+
+
+def _measured(rows: dict[str, dict[str, float]]) -> str:
+    lines = []
+    for name, row in rows.items():
+        recalls = " / ".join(f"{row[f'recall_{label}']:.2f}" for label in SENTIMENTS)
+        gate = f"{row['precision_negative_gate']:.2f}, {row['recall_negative_gate']:.2f}"
+        scores = f"{row['macro_f1']:.3f} | {row['accuracy']:.3f} | {recalls} | {gate} | {row['calibration_error']:.3f}"
+        lines.append(f"| {name} | {row['n']:.0f} | {scores} |")
+    return "\n".join(lines)
 
 
 def reliability_svg(numbers: dict[str, Any]) -> str:

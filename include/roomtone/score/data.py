@@ -1,6 +1,7 @@
 """The training sources: the open sets of a data folder, this project's own messages, and a brand's labels."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -37,6 +38,8 @@ VADER_CUT = 0.5
 
 FRUSTRATION = frozenset({"annoyance", "anger", "disappointment", "disapproval"})
 CUE_HEADS = ("frustration", "gratitude", "confusion")
+CUE_MARKS = (*CUE_HEADS, "curiosity")
+"""What cue rows are marked with: the cues, and curiosity, which tells a plain question from confusion."""
 
 _BITEXT_INTENTS = {
     "track_order": "delivery_status",
@@ -98,8 +101,12 @@ LICENCES = {
     "nlupp": "NLU++ (Casanueva et al. 2022), CC BY 4.0",
     "clinc150": "CLINC150 (Larson et al. 2019), CC BY 3.0",
     "project": "messages written for this project, MIT",
+    "vectors": "GloVe 6B, 50 dimensions (Pennington et al. 2014), PDDL 1.0; folded into weights, not shipped",
     "valence": "single words of the lexicon of vaderSentiment 3.3.2, MIT",
 }
+
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass
@@ -164,10 +171,11 @@ def read_rows(data_dir: Path, name: str, columns: list[str]) -> list[dict[str, A
 
 
 def semeval(data_dir: Path) -> Source:
-    """General tweets, three classes."""
+    """General tweets, three classes; the set's own escapes (`\\u2019`, `\\"`) are undone."""
     source = Source("semeval_sentiment")
     for row in read_rows(data_dir, "semeval_sentiment/semeval_sentiment.parquet", ["text", "sentiment"]):
-        source.add(row["text"], sentiment=row["sentiment"])
+        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), row["text"]).replace('\\"', '"')
+        source.add(text, sentiment=row["sentiment"])
     return source
 
 
@@ -184,16 +192,16 @@ def vader(data_dir: Path, part: str) -> Source:
     return source
 
 
-def goemotions(data_dir: Path, split: str) -> Source:
-    """Forum comments of one split with cues; sentiment only where all labels fall into one of the three polar
+def goemotions(data_dir: Path, *splits: str) -> Source:
+    """Forum comments of some splits with cues; sentiment only where all labels fall into one of the three polar
     groups.
     """
     source = Source("goemotions")
     for row in read_rows(data_dir, "goemotions/goemotions.parquet", ["text", "emotions", "group", "split"]):
-        if row["split"] != split:
+        if row["split"] not in splits:
             continue
         emotions = set(row["emotions"])
-        cues = {name for name in ("gratitude", "confusion") if name in emotions}
+        cues = {name for name in CUE_MARKS if name in emotions}
         if emotions & FRUSTRATION:
             cues.add("frustration")
         group = row["group"]

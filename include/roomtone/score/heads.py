@@ -6,27 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score.features import FEATURE_NAMES, Doubles
+from roomtone.score.features import FEATURE_NAMES, SURFACE_NAMES, Doubles
 
-_CUE_SURFACE = (
-    "valence_positive",
-    "valence_negative",
-    "valence_compound",
-    "sentence_min",
-    "exclaims",
-    "questions",
-    "thanks",
-    "praise",
-    "confused",
-    "swearing",
-    "phrase_puzzled",
-    "phrase_waiting",
+CUE_FEATURES = (
+    "linear_frustration",
+    "linear_gratitude",
+    "linear_confusion",
+    "linear_curiosity",
+    *SURFACE_NAMES,
 )
-CUE_FEATURES: dict[str, tuple[str, ...]] = {
-    "frustration": ("linear_frustration", "linear_negative", *_CUE_SURFACE),
-    "gratitude": ("linear_gratitude", *_CUE_SURFACE),
-    "confusion": ("linear_confusion", *_CUE_SURFACE),
-}
 URGENCY_FEATURES = (
     "exclaims",
     "persistent",
@@ -47,6 +35,12 @@ def softmax(values: Doubles) -> Doubles:
     """Rows that sum to 1."""
     shifted = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def at_even_shares(chances: Doubles, prior: dict[str, float]) -> Doubles:
+    """Probabilities of three classes that assume `prior`, turned to three equally frequent classes (Bayes' rule)."""
+    even = chances / np.array(list(prior.values()))
+    return np.asarray(even / even.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)

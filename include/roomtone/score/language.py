@@ -24,15 +24,16 @@ def detect(batch: Encoded, known: Mask, hints: list[str | None]) -> npt.NDArray[
     `known` marks tokens that are frequent English words of the model; `hints` are codes such as `en` or `pt-BR`, or
     None.
     """
-    is_word = batch.kind == tokens.WORD
-    message = batch.message[is_word]
 
     def count(mask: Mask) -> npt.NDArray[np.int64]:
-        return np.bincount(message[mask[is_word]], minlength=batch.size)[: batch.size]
+        return np.bincount(batch.message[mask], minlength=batch.size)
 
-    words = np.maximum(count(is_word), 1)
-    bits = batch.languages
-    counts = np.column_stack([count((bits & (1 << row)) > 0) for row in range(len(lexicon.LANGUAGES))])
+    words = np.maximum(count(batch.kind == tokens.WORD), 1)
+    listed = np.flatnonzero(batch.languages != 0)
+    bits, owners = batch.languages[listed], batch.message[listed]
+    counts = np.column_stack(
+        [np.bincount(owners[(bits & (1 << row)) > 0], minlength=batch.size) for row in range(len(lexicon.LANGUAGES))]
+    )
     english = counts[:, _ENGLISH_ROW]
     others = counts.copy()
     others[:, _ENGLISH_ROW] = 0
@@ -48,8 +49,10 @@ def detect(batch: Encoded, known: Mask, hints: list[str | None]) -> npt.NDArray[
     )
     codes = np.array([*lexicon.LANGUAGES, UNDETERMINED], dtype=object)
     found = codes[np.where(is_english, _ENGLISH_ROW, np.where(other, best, len(lexicon.LANGUAGES)))]
-    for row in np.flatnonzero(found == UNDETERMINED):
-        hint = (hints[row] or "").replace("_", "-").split("-")[0].strip().lower()
+    for row, code in enumerate(hints):
+        if code is None or found[row] != UNDETERMINED:
+            continue
+        hint = code.replace("_", "-").split("-")[0].strip().lower()
         if hint.isalpha() and 2 <= len(hint) <= 3 and not foreign[row]:
             found[row] = hint
     return found

@@ -89,6 +89,13 @@ def normalise(word: str) -> str:
     return _ELONGATED.sub(r"\1\1", lowered)
 
 
+def normalise_all(words: list[str]) -> list[str]:
+    """Each of many words as `normalise` gives it, in a few calls; words with a line feed are done one by one."""
+    lowered = "\n".join(words).lower().replace("\u2019", "'")
+    found = _ELONGATED.sub(r"\1\1", lowered).split("\n")
+    return found if len(found) == len(words) else [normalise(word) for word in words]
+
+
 @cache
 def valences() -> dict[str, float]:
     """Valence of normalised words, -4 to 4: the general lexicon under this project's words for support."""

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import brand as brands
 from roomtone.score import features, language, reasons, tokens
 from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, URGENCIES
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
 from roomtone.score.heads import Heads, softmax
-from roomtone.score.text import clean_body
+from roomtone.score.text import clean_bodies
 from roomtone.score.trees import Trees
 from roomtone.score.weights import Found, WordTable
 
@@ -45,11 +48,15 @@ OUTPUT = pa.schema(
 )
 """Columns of `Model.score`, in order."""
 
-_ROWS = 10_000
+_ROWS = 5_000
 _CHARACTERS = 4_000_000
+_GOLDEN_LEAST = 50
 _GOLDEN_TOLERANCE = 0.002
 _GOLDEN_MISSES = 1
-_NO_CUES = json.dumps(dict.fromkeys(CUES, 0.0))
+_LARGEST_FILE_BYTES = 20_000_000
+# What contents that do not fit together make of the code that reads them.
+_UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_SHARES = pa.array([f"{value / 1000:.3f}" for value in range(1001)])
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,11 @@ class Model:
     version: str
     manifest: dict[str, Any]
     words: WordTable
-    intents: WordTable
+    intents: WordTable  # over the same keys as words
     trees: Trees
     heads: Heads
     table: tokens.TypeTable
+    brand: brands.Brand | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Model":
@@ -74,7 +82,11 @@ class Model:
         Raises RoomtoneError for a missing, damaged, truncated, swapped or older model, and for one with another
         feature list.
         """
-        return _checked(assemble(folder), folder)
+        model = assemble(folder)
+        try:
+            return _checked(model, folder)
+        except _UNFIT as error:
+            raise _unfit(folder, error) from error
 
     def score(self, messages: pa.Table) -> pa.Table:
         """One row (`OUTPUT`) for each row of `messages`, in order.
@@ -100,6 +112,17 @@ class Model:
             start = end
         return pa.concat_tables(parts) if parts else OUTPUT.empty_table()
 
+    def cold_start(self, texts: list[str]) -> tuple[Doubles, tokens.Mask]:
+        """Sentiment probabilities of raw `texts` without what a brand has taught (texts x 3), and which of them the
+        model reads: where it abstains because of the language, they are the declared prior's.
+        """
+        batch = tokens.encode(clean_bodies(texts)[0], self.table)
+        surface = features.surface(batch)
+        chances = self._cold_chances(self._columns(batch, self.words.find(tokens.grams(batch)), surface))
+        _, silent = self._silent(batch, surface, [None] * len(texts))
+        chances[silent] = [self.heads.prior[name] for name in SENTIMENTS]
+        return chances, ~silent | (surface.words == 0)
+
     def columns(self, texts: list[str]) -> Doubles:
         """Feature matrix (texts x `FEATURE_NAMES`) of cleaned texts, as the trees see it."""
         batch = tokens.encode(texts, self.table)
@@ -111,26 +134,21 @@ class Model:
 
     def _score(self, ids: list[str], raw: list[str], hints: list[str | None]) -> pa.Table:
         size = len(raw)
-        batch = tokens.encode([clean_body(text) for text in raw], self.table)
+        cleaned, places = clean_bodies(raw)
+        batch = tokens.encode(cleaned, self.table)
         surface = features.surface(batch)
         grams = tokens.grams(batch)
         found = self.words.find(grams)
         columns = self._columns(batch, found, surface)
 
-        languages = language.detect(batch, reasons.known_words(batch, self.words, self.manifest["frequent_idf"]), hints)
-        emojis = np.bincount(batch.message[batch.kind == tokens.EMOJI], minlength=size)[:size]
-        empty = (surface.words == 0) & (emojis == 0)
-        silent = empty | ((languages != language.ENGLISH) & (surface.words > 0))
-
-        chances = self.heads.scaling.apply(self.trees.predict(columns))
-        chances[silent] = [self.heads.prior[name] for name in SENTIMENTS]
-        named = chances.argmax(axis=1).astype(np.int32)
+        languages, silent = self._silent(batch, surface, hints)
+        chances, named = self._sentiments(columns, grams, silent)
         confidence = chances[np.arange(size), named]
-        abstained = silent | (confidence < self.manifest["abstain_below"])
+        abstained = silent | (chances.max(axis=1) < self.manifest["abstain_below"])
 
         urgency = self.heads.urgency.apply(columns)
         urgency[silent] = [0.0, 1.0, 0.0]
-        intents = softmax(self.intents.scores(self.intents.find(grams), size))
+        intents = softmax(self.intents.scores(found, size))
         intent, intent_confidence = _intent(intents, silent, self.manifest["intent_least"])
         cues = self._cues(columns, surface.values, chances)
         urgent = urgency.argmax(axis=1)
@@ -138,33 +156,56 @@ class Model:
             [
                 pa.array(ids, pa.string()),
                 *(pa.array(chances[:, column]) for column in range(len(SENTIMENTS))),
-                pa.array([SENTIMENTS[number] for number in named], pa.string()),
+                pa.array(SENTIMENTS).take(pa.array(named)),
                 pa.array(confidence),
                 pa.array(abstained),
-                pa.array([URGENCIES[number] for number in urgent], pa.string()),
+                pa.array(URGENCIES).take(pa.array(urgent)),
                 pa.array(urgency @ np.array([0.0, 0.5, 1.0])),
-                pa.array(intent, pa.string()),
+                pa.array(INTENTS).take(pa.array(intent)),
                 pa.array(intent_confidence),
-                pa.array(_cue_texts(cues, silent), pa.string()),
-                pa.array(languages.tolist(), pa.string()),
-                pa.array([self.version] * size, pa.string()),
-                pa.array(
-                    reasons.top_reasons(
-                        batch,
-                        raw,
-                        self.words,
-                        found,
-                        named=named,
-                        phrases=surface.phrases,
-                        is_urgent=urgent == len(URGENCIES) - 1,
-                        is_threat=cues[:, CUES.index("threat")] >= 0.5,
-                        silent=silent,
-                    ),
-                    pa.string(),
+                _cue_texts(cues, silent),
+                pa.array(languages, pa.string()),
+                pa.repeat(self.version, size),
+                reasons.top_reasons(
+                    batch,
+                    raw,
+                    places,
+                    self.words,
+                    found,
+                    named=named,
+                    phrases=surface.phrases,
+                    is_urgent=urgent == len(URGENCIES) - 1,
+                    is_threat=cues[:, CUES.index("threat")] >= 0.5,
+                    silent=silent,
                 ),
             ],
             schema=OUTPUT,
         )
+
+    def _silent(
+        self, batch: tokens.Encoded, surface: features.Surface, hints: list[str | None]
+    ) -> tuple[npt.NDArray[np.object_], tokens.Mask]:
+        """Languages, and which messages say nothing that the model reads: no words, or words of another language."""
+        languages = language.detect(batch, reasons.known_words(batch, self.words, self.manifest["frequent_idf"]), hints)
+        emojis = np.bincount(batch.message[batch.kind == tokens.EMOJI], minlength=batch.size)[: batch.size]
+        empty = (surface.words == 0) & (emojis == 0)
+        return languages, empty | ((languages != language.ENGLISH) & (surface.words > 0))
+
+    def _cold_chances(self, columns: Doubles) -> Doubles:
+        return self.heads.scaling.apply(self.trees.predict(columns))
+
+    def _sentiments(
+        self, columns: Doubles, grams: tokens.Grams, silent: tokens.Mask
+    ) -> tuple[Doubles, tokens.Integers]:
+        """Probabilities of the sentiments and the number of the one that each message is given."""
+        chances = self._cold_chances(columns)
+        prior = np.array([self.heads.prior[name] for name in SENTIMENTS])
+        if self.brand is None:
+            chances[silent] = prior
+            return chances, chances.argmax(axis=1).astype(np.int32)
+        chances = self.brand.chances(chances, columns, grams)
+        chances[silent] = self.brand.prior
+        return chances, self.brand.named(chances).astype(np.int32)
 
     def _cues(self, columns: Doubles, values: tokens.Floats, chances: Doubles) -> Doubles:
         """Probabilities of `CUES`.
@@ -188,24 +229,29 @@ class Model:
         return np.column_stack([*learned, sarcasm, threat])
 
 
-def _intent(chances: Doubles, silent: tokens.Mask, least: float) -> tuple[list[str], Doubles]:
-    """Best intent and its probability; `other` where no intent is likely enough."""
+def _intent(chances: Doubles, silent: tokens.Mask, least: float) -> tuple[tokens.Positions, Doubles]:
+    """Row of the best intent and its probability; `other` where no intent is likely enough."""
     other = INTENTS.index("other")
     best = np.where(chances.max(axis=1) >= least, chances.argmax(axis=1), other)
     best = np.where(silent, other, best)
     confidence = np.where(silent, 0.0, chances[np.arange(len(chances)), best])
-    return [INTENTS[number] for number in best], confidence
+    return best, confidence
 
 
-def _cue_texts(cues: Doubles, silent: tokens.Mask) -> list[str]:
-    pattern = "{" + ", ".join(f'"{name}": %.3f' for name in CUES) + "}"
-    return [
-        _NO_CUES if quiet else pattern % tuple(row) for row, quiet in zip(cues.tolist(), silent.tolist(), strict=True)
-    ]
+def _cue_texts(cues: Doubles, silent: tokens.Mask) -> pa.Array:
+    millis = np.rint(np.where(silent[:, None], 0.0, cues) * 1000).astype(np.int32)
+    parts: list[pa.Array | str] = []
+    for column, name in enumerate(CUES):
+        parts += [", " if parts else "{", f'"{name}": ', _SHARES.take(pa.array(millis[:, column]))]
+    return pc.binary_join_element_wise(*parts, "}", "")
 
 
 def _refusal(folder: Path, value: str) -> RoomtoneError:
     return RoomtoneError("model", f"{folder}: {value}", "restore the shipped model or run `roomtone train`")
+
+
+def _unfit(folder: Path, error: Exception) -> RoomtoneError:
+    return _refusal(folder, f"its contents do not fit together ({type(error).__name__})")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -214,7 +260,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _refusal(folder, f"{MANIFEST} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _refusal(folder, f"{MANIFEST} cannot be read ({type(error).__name__})") from error
     if (
         not isinstance(manifest, dict)
@@ -235,6 +281,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _checked_bytes(folder: Path, manifest: dict[str, Any], name: str) -> bytes:
     try:
+        if (folder / name).stat().st_size > _LARGEST_FILE_BYTES:
+            raise _refusal(folder, f"{name} is larger than any model's")
         content = (folder / name).read_bytes()
     except OSError:
         raise _refusal(folder, f"{name} is missing or unreadable") from None
@@ -247,23 +295,42 @@ def assemble(folder: Path) -> Model:
     """The model in `folder` with its files checked but not its golden predictions."""
     manifest = read_manifest(folder)
     content = {name: _checked_bytes(folder, manifest, name) for name in (WORDS, INTENT_WORDS, TREES, HEADS, GOLDEN)}
+    of_brand = {
+        name: _checked_bytes(folder, manifest, name)
+        for name in (brands.FILE, brands.WORDS, brands.TREES)
+        if name in manifest["files"]
+    }
     try:
         small = json.loads(content[HEADS])
+        words = WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES)
+        intents = WordTable.from_text(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS)
+        keys = np.union1d(words.keys, intents.keys)
         return Model(
             version=str(manifest["model_version"]),
             manifest=manifest,
-            words=WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES),
-            intents=WordTable.from_text(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS),
+            words=words.over(keys),
+            intents=intents.over(keys),
             trees=Trees(content[TREES].decode(), len(FEATURE_NAMES)),
             heads=Heads.from_json(small),
             table=tokens.TypeTable(),
+            brand=_brand(of_brand),
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise _refusal(folder, f"its contents do not fit together ({type(error).__name__})") from error
+    except _UNFIT as error:
+        raise _unfit(folder, error) from error
+
+
+def _brand(content: dict[str, bytes]) -> brands.Brand | None:
+    if brands.FILE not in content:
+        return None
+    return brands.Brand.from_json(
+        json.loads(content[brands.FILE]), content.get(brands.WORDS), content.get(brands.TREES)
+    )
 
 
 def _checked(model: Model, folder: Path) -> Model:
     golden = json.loads(_checked_bytes(folder, model.manifest, GOLDEN))
+    if len(golden) < _GOLDEN_LEAST:
+        raise _refusal(folder, f"it records {len(golden)} golden predictions, not {_GOLDEN_LEAST}")
     answers = golden_answers(model, [row["text"] for row in golden])
     misses = 0
     for row, answer in zip(golden, answers, strict=True):

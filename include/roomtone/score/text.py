@@ -7,6 +7,9 @@ import html
 import re
 import unicodedata
 
+import numpy as np
+import numpy.typing as npt
+
 RAW_CHARACTERS = 200_000
 """A raw body is cut here before anything looks at it."""
 
@@ -55,6 +58,11 @@ _CLOSING = re.compile(
 _SIGNATURE_LINES = 7
 _SIGNATURE_WIDTH = 60
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u3000]+")
+_LINE_FEED, _QUOTE_SIGN = ord("\n"), ord(">")
+_MAY_NEED_CLEANING = np.ones(256, np.bool_)
+_MAY_NEED_CLEANING[ord(" ") : 0x7F] = False
+_MAY_NEED_CLEANING[[ord("<"), ord("&")]] = True
+_MAY_NEED_CLEANING[_LINE_FEED] = False
 _BLANK_LINES = re.compile(r"\n\s*\n+")
 
 
@@ -80,6 +88,37 @@ def clean_body(body: str) -> str:
     if "  " in text or not (text.isascii() and text.isprintable()):
         text = _SPACES.sub(" ", text)
     return text.strip()[:CLEAN_CHARACTERS].rstrip()
+
+
+def clean_bodies(bodies: list[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Of each body the customer's own words, and at which character of the body they begin, -1 where they do not stand
+    there as such.
+
+    Words and their order are `clean_body`'s; a body of plain letters on one line is not touched, so it may keep spaces
+    that `clean_body` would take away.
+    """
+    cleaned = list(bodies)
+    places = np.zeros(len(bodies), np.int64)
+    for row in _not_plain(bodies):
+        body = bodies[row]
+        cleaned[row] = own = clean_body(body)
+        places[row] = body.find(own, 0, RAW_CHARACTERS)
+    return cleaned, places
+
+
+def _not_plain(bodies: list[str]) -> list[int]:
+    """Rows of bodies in which there may be something to clean."""
+    joined = "\n".join(bodies)
+    if joined.count("\n") != len(bodies) - 1:
+        joined = "\n".join(body.replace("\n", "\0") for body in bodies)
+    letters = np.frombuffer(f"{joined}\n".encode("utf-8", "surrogatepass"), np.uint8)
+    ends = np.flatnonzero(letters == _LINE_FEED)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    odd = np.flatnonzero(_MAY_NEED_CLEANING[letters])
+    rows = np.zeros(len(bodies), np.bool_)
+    rows[np.searchsorted(ends, odd)] = True
+    rows |= (letters[starts] == _QUOTE_SIGN) | (ends - starts > CLEAN_CHARACTERS)
+    return np.flatnonzero(rows).tolist()
 
 
 def _without_markup(text: str) -> str:

@@ -8,7 +8,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import lexicon
+from roomtone.score import keys, lexicon
+from roomtone.score.chunks import ChunkTable
+from roomtone.score.keys import run_starts
 
 TEXT_VERSION = 1
 """Raised whenever cleaning, tokens or word lists change what a text turns into; a model of another version is
@@ -16,8 +18,9 @@ refused.
 """
 
 Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int32]
-Hashes = npt.NDArray[np.uint64]
+Integers = keys.Integers
+Hashes = keys.Hashes
+Positions = keys.Positions
 Mask = npt.NDArray[np.bool_]
 
 SEPARATOR = "\x1e"
@@ -31,6 +34,7 @@ _TOKEN = re.compile(
     r"|[!?]+|\.{2,}|[.;:,\n]"
     "|[\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff]"
 )
+_PARTS = re.compile(f"({_TOKEN.pattern})")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}")
 
 WORD, NUMBER, EMOJI, EXCLAIM, ASK, ELLIPSIS, STOP, COMMA, LINK, MENTION, EDGE = range(11)
@@ -39,7 +43,9 @@ WORD, NUMBER, EMOJI, EXCLAIM, ASK, ELLIPSIS, STOP, COMMA, LINK, MENTION, EDGE = 
 CAPS, ELONGATED, NEGATOR, BOOSTER, DAMPENER, CONTRAST, FIRST, SECOND, POLITE, ASKING, PERSISTENT, THANKS, APOLOGY = (
     1 << i for i in range(13)
 )
-PRAISE, CONFUSED, PROBLEM, SWEARING, QUANTITY, UNIT, FOREIGN = (1 << i for i in range(13, 20))
+PRAISE, CONFUSED, PROBLEM, SWEARING, QUANTITY, UNIT, FOREIGN, OPENER = (1 << i for i in range(13, 21))
+"""Flags of a token. OPENER marks the first words of marker phrases."""
+
 _LISTS = (
     (NEGATOR, lexicon.NEGATORS),
     (BOOSTER, lexicon.BOOSTERS),
@@ -74,13 +80,27 @@ _SIGNS = {
     ":": COMMA,
 }
 _NEGATED = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
+MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _OFFSET = np.uint64(0xA0761D6478BD642F)
 _LAST_LATIN = 0x24F
 _MOST_TYPES = 200_000
+_MOST_CHUNKS = 400_000
+_MOST_CHARACTERS = 16_000_000
+_NO_FACTS = (0.0, 0, 0)
+
+_SPACE, _LINE_FEED, _EDGE = ord(" "), ord("\n"), ord(SEPARATOR)
+_KINDS = np.arange(EDGE + 1)
+_ENDS_SENTENCE = np.isin(_KINDS, (EXCLAIM, ASK, ELLIPSIS, STOP))
+_IS_UNIT = np.isin(_KINDS, (WORD, NUMBER, EMOJI))
 
 
-def _hash(text: str) -> int:
+def split(text: str) -> list[str]:
+    """Tokens of a text."""
+    return _TOKEN.findall(text)
+
+
+def key_of(text: str) -> int:
+    """Key of a normalised word in the weight tables."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
@@ -94,71 +114,131 @@ class Types:
     valence: Floats
     flags: Integers
     languages: Integers
+    length: Integers
 
 
 class TypeTable:
-    """Distinct tokens seen so far and their attributes. A cache: emptied when it grows beyond `_MOST_TYPES`."""
+    """Distinct tokens and chunks seen so far and what is known of them, so that each is looked at once.
+
+    A cache: emptied when it outgrows its bounds. What it answers does not depend on what it holds.
+    """
 
     def __init__(self) -> None:
         self._empty()
 
     def _empty(self) -> None:
         self._ids: dict[str, int] = {}
-        self._surfaces: list[str] = []
-        self._types = _attributes([])
+        self._characters = 0
+        self.surfaces: list[str] = []
+        self.types = _attributes([])
+        self.chunks = ChunkTable()
 
-    def encode(self, tokens: list[str]) -> tuple[Integers, Types, list[str]]:
-        """Row numbers of `tokens`, the attribute rows, and the surface form of each row."""
-        if len(self._ids) > _MOST_TYPES:
+    def encode(self, text: bytes, starts: Positions, ends: Positions) -> Integers:
+        """Rows of `chunks` for the chunks text[start:end] of UTF-8 `text`, each ending in its space or line feed."""
+        if len(self._ids) > _MOST_TYPES or len(self.chunks) > _MOST_CHUNKS or self._characters > _MOST_CHARACTERS:
             self._empty()
-        ids = self._ids
-        new = sorted(set(tokens) - ids.keys())
-        if new:
-            first = len(ids)
-            ids.update((token, first + offset) for offset, token in enumerate(new))
-            self._surfaces.extend(new)
-            self._types = _joined(self._types, _attributes(new))
-        found = np.fromiter(map(ids.__getitem__, tokens), dtype=np.int32, count=len(tokens))
-        return found, self._types, self._surfaces
+        found = self.chunks.keys_of(text, starts, ends)
+        rows = self.chunks.find(found)
+        new = np.flatnonzero(rows < 0)
+        if len(new):
+            distinct, at, inverse = np.unique(found[new], return_index=True, return_inverse=True)
+            rows[new] = len(self.chunks) + inverse
+            at = new[at]
+            spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
+            self.chunks.add(distinct, *self._search([text[start:end] for start, end in spans]))
+        return rows
+
+    def _search(self, chunks: list[bytes]) -> tuple[Positions, Positions, Positions]:
+        """How many tokens each chunk holds; their rows and the character of the chunk at which each begins."""
+        text = (SEPARATOR.encode().join(chunks) + SEPARATOR.encode()).decode("utf-8", "surrogatepass")
+        if "@" in text:
+            each = text.split(SEPARATOR)
+            text = SEPARATOR.join([_EMAIL.sub(_blank, chunk) if "@" in chunk[1:] else chunk for chunk in each])
+        # split gives what lies before a token, and the token, in turn; a separator is a token too.
+        parts = _PARTS.split(text)
+        begins = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))[:-1:2]
+        found = parts[1::2]
+        self._know(found)
+        self._characters += len(text)
+        rows = np.fromiter(map(self._ids.__getitem__, found), np.int64, len(found))
+        is_edge = rows == self._ids[SEPARATOR]
+        edges = np.flatnonzero(is_edge)
+        counts = np.diff(edges, prepend=-1) - 1
+        chunk_begins = np.concatenate([[0], begins[edges[:-1]] + 1])
+        return counts, rows[~is_edge], begins[~is_edge] - np.repeat(chunk_begins, counts)
+
+    def _know(self, found: list[str]) -> None:
+        new = [token for token in dict.fromkeys(found) if token not in self._ids]
+        first = len(self._ids)
+        self._ids.update((token, first + offset) for offset, token in enumerate(new))
+        self.surfaces.extend(new)
+        self.types = _joined(self.types, _attributes(new))
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
+@cache
+def _word_facts() -> dict[str, tuple[float, int, int]]:
+    """Valence, list flags and languages of each normalised word that a list holds."""
+    valences = lexicon.valences()
+    flags: dict[str, int] = {}
+    for bit, words in _LISTS:
+        for word in words:
+            flags[word] = flags.get(word, 0) | bit
+    for phrases in lexicon.PHRASES.values():
+        for phrase in phrases:
+            opener = lexicon.normalise(split(phrase)[0])
+            flags[opener] = flags.get(opener, 0) | OPENER
+    languages: dict[str, int] = {}
+    for row, name in enumerate(lexicon.LANGUAGES):
+        for word in lexicon.FUNCTION_WORDS[name]:
+            languages[word] = languages.get(word, 0) | 1 << row
+    return {
+        word: (valences.get(word, 0.0), flags.get(word, 0), languages.get(word, 0))
+        for word in valences.keys() | flags.keys() | languages.keys()
+    }
 
 
 def _attributes(tokens: list[str]) -> Types:
-    valences = lexicon.valences()
-    language_sets = [lexicon.FUNCTION_WORDS[name] for name in lexicon.LANGUAGES]
-    size = len(tokens)
-    gram = np.zeros(size, np.uint64)
-    word = np.zeros(size, np.uint64)
-    kind = np.zeros(size, np.int8)
-    valence = np.zeros(size, np.float32)
-    flags = np.zeros(size, np.int32)
-    languages = np.zeros(size, np.int32)
-    for row, token in enumerate(tokens):
-        normal = lexicon.normalise(token)
-        kind[row] = sort = _kind(token, normal)
-        if sort == WORD:
-            gram[row] = word[row] = _hash(normal)
-            valence[row] = valences.get(normal, 0.0)
-            bits = sum(bit for bit, words in _LISTS if normal in words)
-            if normal.endswith("n't"):
-                bits |= NEGATOR
-            if len(token) > 1 and token.isupper():
-                bits |= CAPS
-            if len(normal) < len(token):
-                bits |= ELONGATED
-            if ord(token[0]) > _LAST_LATIN:
-                bits |= FOREIGN
-            flags[row] = bits
-            languages[row] = sum(1 << i for i, words in enumerate(language_sets) if normal in words)
-        elif sort == NUMBER:
-            gram[row] = _hash("0num")
-            word[row] = _hash(token) if len(token) <= 2 else _hash("0num")
-            flags[row] = QUANTITY
-        elif sort == EMOJI:
-            gram[row] = word[row] = _hash(normal)
-            valence[row] = lexicon.EMOJI_VALENCE.get(token, lexicon.EMOTICON_VALENCE.get(normal, 0.0))
-        elif sort in (EXCLAIM, ASK):
-            gram[row] = _hash(normal)
-    return Types(gram, word, kind, valence, flags, languages)
+    rows = [_facts_of(token, normal) for token, normal in zip(tokens, lexicon.normalise_all(tokens), strict=True)]
+    gram, word, kind, valence, flags, languages = zip(*rows, strict=True) if rows else ((),) * 6
+    return Types(
+        np.array(gram, np.uint64),
+        np.array(word, np.uint64),
+        np.array(kind, np.int8),
+        np.array(valence, np.float32),
+        np.array(flags, np.int32),
+        np.array(languages, np.int32),
+        np.array([len(token) for token in tokens], np.int32),
+    )
+
+
+def _facts_of(token: str, normal: str) -> tuple[int, int, int, float, int, int]:
+    """Gram and word key, kind, valence, flags and languages of a token; keys 0 for none."""
+    kind = _kind(token, normal)
+    if kind == WORD:
+        gram = word = key_of(normal)
+        valence, flags, languages = _word_facts().get(normal, _NO_FACTS)
+        if normal.endswith("n't"):
+            flags |= NEGATOR
+        if len(token) > 1 and token.isupper():
+            flags |= CAPS
+        if len(normal) < len(token):
+            flags |= ELONGATED
+        if ord(token[0]) > _LAST_LATIN:
+            flags |= FOREIGN
+        return gram, word, kind, valence, flags, languages
+    opener = _word_facts().get(normal, _NO_FACTS)[1] & OPENER
+    if kind == NUMBER:
+        gram = key_of("0num")
+        return gram, key_of(token) if len(token) <= 2 else gram, kind, 0.0, QUANTITY | opener, 0
+    if kind == EMOJI:
+        gram = key_of(normal)
+        valence = lexicon.EMOJI_VALENCE.get(token, lexicon.EMOTICON_VALENCE.get(normal, 0.0))
+        return gram, gram, kind, valence, opener, 0
+    return key_of(normal) if kind in (EXCLAIM, ASK) else 0, 0, kind, 0.0, 0, 0
 
 
 def _kind(surface: str, normal: str) -> int:
@@ -187,22 +267,26 @@ def _joined(old: Types, new: Types) -> Types:
         np.concatenate([old.valence, new.valence]),
         np.concatenate([old.flags, new.flags]),
         np.concatenate([old.languages, new.languages]),
+        np.concatenate([old.length, new.length]),
     )
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch of texts as arrays over tokens (edges between messages left out), in order of message.
+    """A batch of texts as arrays over tokens, in order of message.
 
-    `message` and `sentence` number the message and, over the whole batch, the sentence of each token; `negated`
-    marks words in a negation scope.
+    `ids` are rows of `types` and `surfaces`; `message` and `sentence` number the message and, over the whole batch, the
+    sentence of each token; `start` is the character of its text at which it begins; `negated` marks words in a negation
+    scope.
     """
 
     size: int
-    ids: Integers
+    types: Types
     surfaces: list[str]
-    message: Integers
-    sentence: Integers
+    ids: Positions
+    message: Positions
+    sentence: Positions
+    start: Positions
     negated: Mask
     kind: npt.NDArray[np.int8]
     gram: Hashes
@@ -213,42 +297,70 @@ class Encoded:
 
 
 def encode(texts: list[str], table: TypeTable) -> Encoded:
-    """Tokens of cleaned `texts`."""
-    joined = SEPARATOR.join([_EMAIL.sub(" ", text) if "@" in text else text for text in texts])
-    ids, types, surfaces = table.encode(_TOKEN.findall(joined))
-    kind = types.kind[ids]
-    edge = kind == EDGE
-    message = np.cumsum(edge, dtype=np.int32)
-    ends = (kind == EXCLAIM) | (kind == ASK) | (kind == ELLIPSIS) | (kind == STOP) | edge
-    sentence = (np.cumsum(ends, dtype=np.int32) - ends).astype(np.int32)
-    flags = types.flags[ids]
-    negated = _negation(kind, flags)
-    kept = ~edge
-    ids = ids[kept]
+    """Tokens of cleaned `texts`.
+
+    No token holds a space and a line feed is one of its own, so the texts are cut at these, and only chunks that
+    `table` has not seen are searched for tokens.
+    """
+    joined = SEPARATOR.join(texts) + SEPARATOR if texts else ""
+    if joined.count(SEPARATOR) != len(texts):
+        return encode([text.replace(SEPARATOR, " ") for text in texts], table)
+    letters = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8).copy()
+    spaces = np.flatnonzero((letters == _SPACE) | (letters == _LINE_FEED) | (letters == _EDGE))
+    is_last = letters[spaces] == _EDGE
+    letters[spaces[is_last]] = _SPACE
+    ends = spaces + 1
+    starts = np.concatenate([[0], ends[:-1]])[: len(ends)]
+    rows = table.encode(letters.tobytes(), starts, ends)
+
+    chunks, types = table.chunks, table.types
+    counts = chunks.counts[rows]
+    before = np.cumsum(counts) - counts
+    chunk = np.repeat(np.arange(len(rows)), counts)
+    at = np.arange(len(chunk)) + (chunks.starts[rows] - before)[chunk]
+    ids = chunks.tokens[at]
+    chunk_message = np.cumsum(is_last) - is_last
+    characters = _characters(letters, starts) if len(letters) > len(joined) else starts
+    opens = characters[np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1])] if texts else characters
+    message = chunk_message[chunk]
+
+    kind, flags = types.kind[ids], types.flags[ids]
+    ends_sentence = _ENDS_SENTENCE[kind]
     return Encoded(
         size=len(texts),
+        types=types,
+        surfaces=table.surfaces,
         ids=ids,
-        surfaces=surfaces,
-        message=message[kept],
-        sentence=sentence[kept],
-        negated=negated[kept],
-        kind=kind[kept],
+        message=message,
+        sentence=np.cumsum(ends_sentence) - ends_sentence + message,
+        start=(characters - opens[chunk_message])[chunk] + chunks.offsets[at],
+        negated=_negation(kind, flags, message),
+        kind=kind,
         gram=types.gram[ids],
         word=types.word[ids],
         valence=types.valence[ids],
-        flags=flags[kept],
+        flags=flags,
         languages=types.languages[ids],
     )
 
 
-def _negation(kind: npt.NDArray[np.int8], flags: Integers) -> Mask:
+def _characters(letters: npt.NDArray[np.uint8], starts: Positions) -> Positions:
+    """Characters before each of the bytes at `starts` of UTF-8 `letters`."""
+    begins = (letters & 0xC0) != 0x80
+    return np.asarray((np.cumsum(begins, dtype=np.int32) - begins)[starts], np.int64)
+
+
+def _negation(kind: npt.NDArray[np.int8], flags: Integers, message: Positions) -> Mask:
+    if not len(kind):
+        return np.zeros(0, np.bool_)
     words = np.cumsum(kind == WORD, dtype=np.int32)
     position = np.arange(len(kind), dtype=np.int32)
     negator = (flags & NEGATOR) > 0
-    ends = (kind != WORD) & (kind != NUMBER) | ((flags & CONTRAST) > 0)
-    last_negator = np.maximum.accumulate(np.where(negator, position, -1)) if len(kind) else position
-    last_end = np.maximum.accumulate(np.where(ends, position, -1)) if len(kind) else position
-    inside = (last_negator > last_end) & (last_negator < position)
+    ends = np.where((kind != WORD) & (kind != NUMBER) | ((flags & CONTRAST) > 0), position, -1)
+    opens = run_starts(message)
+    ends[opens] = np.maximum(ends[opens], opens - 1)
+    last_negator = np.maximum.accumulate(np.where(negator, position, -1))
+    inside = (last_negator > np.maximum.accumulate(ends)) & (last_negator < position)
     distance = words - words[np.maximum(last_negator, 0)]
     return np.asarray(inside & (distance <= NEGATION_SCOPE) & ~negator, dtype=np.bool_)
 
@@ -258,79 +370,31 @@ class Grams:
     """Word uni- and bigrams: key, message, and the first and last token each covers."""
 
     key: Hashes
-    message: Integers
-    first: Integers
-    last: Integers
+    message: Positions
+    first: Positions
+    last: Positions
 
 
 def grams(batch: Encoded) -> Grams:
     """Negation-marked uni- and bigrams. Bigrams run over words and numbers of one sentence; commas do not part them."""
-    kinds = batch.kind
-    unit = np.flatnonzero((batch.gram != 0) & (kinds != EXCLAIM) & (kinds != ASK))
-    signs = np.flatnonzero((kinds == EXCLAIM) | (kinds == ASK))
-    marked = batch.gram[unit] ^ np.where(batch.negated[unit], _NEGATED, np.uint64(0))
-    adjacent = np.flatnonzero(batch.sentence[unit][1:] == batch.sentence[unit][:-1])
-    pairs = (marked[adjacent] * _MULTIPLIER + _OFFSET) ^ marked[adjacent + 1]
-    first = np.concatenate([unit, signs, unit[adjacent]]).astype(np.int32)
-    last = np.concatenate([unit, signs, unit[adjacent + 1]]).astype(np.int32)
-    return Grams(np.concatenate([marked, batch.gram[signs], pairs]), batch.message[first], first, last)
-
-
-@cache
-def _phrase_table() -> tuple[tuple[Hashes, Integers, Floats], ...]:
-    """For phrases of 1, 2, 3 and 4 words: sorted keys, category number, weight."""
-    entries: list[list[tuple[int, int, float]]] = [[], [], [], []]
-    for number, phrases in enumerate(lexicon.PHRASES.values()):
-        for phrase, weight in phrases.items():
-            words = _TOKEN.findall(phrase)
-            key = np.zeros(1, np.uint64)
-            for word in words:
-                value = _hash(lexicon.normalise(word))
-                key = key * _MULTIPLIER + np.uint64(value)
-            entries[len(words) - 1].append((int(key[0]), number, weight))
-    tables = []
-    for rows in entries:
-        rows.sort()
-        tables.append(
-            (
-                np.array([row[0] for row in rows], np.uint64),
-                np.array([row[1] for row in rows], np.int32),
-                np.array([row[2] for row in rows], np.float32),
-            )
-        )
-    return tuple(tables)
-
-
-@dataclass(frozen=True)
-class Phrases:
-    """Marker phrases found: category (row of `lexicon.PHRASES`), weight, message, first and last token."""
-
-    category: Integers
-    weight: Floats
-    message: Integers
-    first: Integers
-    last: Integers
-
-
-def phrases(batch: Encoded) -> Phrases:
-    """Marker phrases whose first word no negation covers."""
-    unit = np.flatnonzero(batch.word != 0).astype(np.int32)
-    words = batch.word[unit]
+    here = np.flatnonzero(batch.gram != 0)
+    marked = batch.gram[here]
+    marked[batch.negated[here]] ^= _NEGATED
+    is_unit = _IS_UNIT[batch.kind[here]]
+    unit, words = here[is_unit], marked[is_unit]
     sentence = batch.sentence[unit]
-    found: list[tuple[Integers, Floats, Integers, Integers]] = []
-    rolling = np.zeros(len(unit), np.uint64)
-    for length, (keys, categories, weights) in enumerate(_phrase_table(), start=1):
-        count = len(unit) - length + 1
-        if count <= 0:
-            break
-        rolling = rolling[:count] * _MULTIPLIER + words[length - 1 :]
-        place = np.minimum(np.searchsorted(keys, rolling), len(keys) - 1)
-        hit = np.flatnonzero(
-            (keys[place] == rolling) & (sentence[:count] == sentence[length - 1 :]) & ~batch.negated[unit[:count]]
-        )
-        found.append((categories[place[hit]], weights[place[hit]], unit[hit], unit[hit + length - 1]))
-    if not found:
-        empty = np.zeros(0, np.int32)
-        return Phrases(empty, np.zeros(0, np.float32), empty, empty, empty)
-    category, weight, first, last = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Phrases(category, weight, batch.message[first], first, last)
+    adjacent = np.flatnonzero(sentence[1:] == sentence[:-1])
+    pairs = (words[adjacent] * MULTIPLIER + _OFFSET) ^ words[adjacent + 1]
+    opens = unit[adjacent]
+    first, last = np.concatenate([here, opens]), np.concatenate([here, unit[adjacent + 1]])
+    return Grams(np.concatenate([marked, pairs]), batch.message[first], first, last)
+
+
+def word_keys(words: list[str]) -> Hashes:
+    """The gram keys of normalised `words` outside any negation."""
+    return np.array([key_of(word) for word in words], np.uint64)
+
+
+def negated_keys(keys: Hashes) -> Hashes:
+    """The gram keys of the same words inside a negation; the other way round for negated ones."""
+    return np.asarray(keys ^ _NEGATED)

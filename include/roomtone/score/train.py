@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import artefact, data, features, heads, service, tokens, variation
-from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, Source
+from roomtone.score import artefact, data, features, heads, linear, service, tokens, variation
+from roomtone.score.data import CUE_HEADS, CUE_MARKS, INTENTS, SENTIMENTS, Source
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
 from roomtone.score.text import clean_body
-from roomtone.score.tokens import Floats, Hashes, Integers
-from roomtone.score.weights import Found, WordTable
+from roomtone.score.tokens import Floats, Hashes
+from roomtone.score.weights import WordTable
 
-FOLDS = 4
+FOLDS = 3
+SOURCE_FOLDS = {"semeval_sentiment": 0, "vader_tweets": 1, "vader_amazon": 1, "vader_movie": 1, "goemotions": 2}
+"""Folds of the general sources, each whole, so that the trees learn what a word's weight is worth on texts unlike those
+it was learned from. Service texts stand in all folds.
+"""
+
 VOCABULARY = 80_000
 LEAST_MESSAGES = 4
 INTENT_VOCABULARY = 9_000
@@ -37,6 +42,7 @@ MASSES = {
     "semeval_sentiment": 1.0,
     "vader_tweets": 0.5,
     "vader_amazon": 0.5,
+    "vader_movie": 0.4,
     "goemotions": 0.4,
     "project": 1.0,
     "brand": 2.0,
@@ -72,7 +78,7 @@ _TREES = {
     "num_threads": 1,
     "verbosity": -1,
 }
-ROUNDS = 110
+ROUNDS = 90
 
 
 @dataclass
@@ -84,7 +90,7 @@ class Corpus:
     sentiment: npt.NDArray[np.int64]
     urgency: npt.NDArray[np.int64]
     intent: npt.NDArray[np.int64]
-    cues: npt.NDArray[np.int64]  # rows x CUE_HEADS, -1 unknown
+    cues: npt.NDArray[np.int64]  # rows x CUE_MARKS, -1 unknown
     surface: Floats
     key: Hashes
     row: npt.NDArray[np.int64]
@@ -111,7 +117,7 @@ def corpus(sources: list[Source], seed: int) -> Corpus:
         for mark, order in orders.items():
             marks[mark] += [order.index(value) if value else -1 for value in getattr(source, mark)]
         cue_rows += [
-            [-1] * len(CUE_HEADS) if cues is None else [int(name in cues) for name in CUE_HEADS] for cues in source.cues
+            [-1] * len(CUE_MARKS) if cues is None else [int(name in cues) for name in CUE_MARKS] for cues in source.cues
         ]
     table = tokens.TypeTable()
     surfaces, keys, rows, sentences = [], [], [], []
@@ -131,7 +137,7 @@ def corpus(sources: list[Source], seed: int) -> Corpus:
         sentiment=np.array(marks["sentiment"]),
         urgency=np.array(marks["urgency"]),
         intent=np.array(marks["intent"]),
-        cues=np.array(cue_rows).reshape(-1, len(CUE_HEADS)),
+        cues=np.array(cue_rows).reshape(-1, len(CUE_MARKS)),
         surface=surface,
         key=np.concatenate(keys),
         row=np.concatenate(rows),
@@ -140,6 +146,14 @@ def corpus(sources: list[Source], seed: int) -> Corpus:
         weak=np.where(service.feeling(texts, surface), -1, np.array(marks["weak"])),
         repeats=np.array(repeats),
     )
+
+
+def source_folds(pool: Corpus) -> npt.NDArray[np.int64]:
+    """The fold of each row for the mood heads: `SOURCE_FOLDS`, else that of its group."""
+    fold = pool.fold.copy()
+    for name, number in SOURCE_FOLDS.items():
+        fold[pool.source == name] = number
+    return fold
 
 
 def source_weights(pool: Corpus, masses: dict[str, float], share: dict[str, float]) -> Doubles:
@@ -166,87 +180,6 @@ def weak_weights(pool: Corpus, rows: npt.NDArray[np.bool_], unit: float) -> Doub
 
 
 @dataclass
-class Vocabulary:
-    """Sorted keys with idf; the corpus as a sparse matrix over them (rows of unit length) and as found grams with
-    their sentences.
-    """
-
-    keys: Hashes
-    idf: Floats
-    matrix: Any
-    found: Found
-    sentence: Integers
-
-
-def vocabulary(pool: Corpus, rows: npt.NDArray[np.bool_], size: int, least: int) -> Vocabulary:
-    """The `size` grams that most messages among `rows` hold, at least `least` each."""
-    from scipy.sparse import csr_matrix
-
-    unique, inverse = np.unique(pool.key, return_inverse=True)
-    pair, where = np.unique(pool.row * len(unique) + inverse, return_index=True)
-    row, column = pair // len(unique), pair % len(unique)
-    frequency = np.bincount(column[rows[row]], minlength=len(unique))
-    chosen = np.sort(np.lexsort((unique, -frequency))[:size])
-    chosen = chosen[frequency[chosen] >= least]
-    idf = (np.log((1 + rows.sum()) / (1 + frequency[chosen])) + 1).astype(np.float16).astype(np.float32)
-    place = np.full(len(unique), -1)
-    place[chosen] = np.arange(len(chosen))
-    known = place[column] >= 0
-    row, column, sentence = row[known], place[column[known]], pool.sentence[where[known]].astype(np.int32)
-    values = idf[column].astype(np.float64)
-    norm = np.sqrt(np.bincount(row, weights=values * values, minlength=len(pool.texts)))
-    matrix = csr_matrix((values / norm[row], (row, column)), shape=(len(pool.texts), len(chosen)))
-    messages, rows_found = row.astype(np.int32), column.astype(np.int32)
-    found = Found(messages, rows_found, messages, messages)
-    return Vocabulary(unique[chosen], idf, matrix, found, sentence)
-
-
-def _linear(
-    matrix: Any, target: npt.NDArray[np.int64], weight: Doubles | None, strength: float, seed: int
-) -> tuple[Doubles, Doubles]:
-    """Weights (columns x classes) and biases of a logistic regression; one column for two classes."""
-    from sklearn.linear_model import LogisticRegression
-
-    fitted = LogisticRegression(C=strength, max_iter=400, tol=1e-4, random_state=seed).fit(
-        matrix, target, sample_weight=weight
-    )
-    return fitted.coef_.T.copy(), fitted.intercept_.copy()
-
-
-def _head_scores(
-    pool: Corpus,
-    known: Vocabulary,
-    target: npt.NDArray[np.int64],
-    weight: Doubles,
-    *,
-    strength: float,
-    seed: int,
-) -> tuple[Doubles, Doubles, Doubles]:
-    """Scores of all rows, out of fold, and weights and biases fitted on all marked rows.
-
-    With three classes the sentence extremes follow the scores.
-    """
-    used = (target >= 0) & (weight > 0)
-
-    def scored(coefficients: Doubles, bias: Doubles) -> Doubles:
-        table = WordTable(known.keys, known.idf, (coefficients * known.idf[:, None]).astype(np.float32), (), bias)
-        scores = table.scores(known.found, len(pool.texts))
-        if len(bias) < len(SENTIMENTS):
-            return scores
-        return np.column_stack([scores, table.sentence_extremes(known.found, known.sentence, len(pool.texts))])
-
-    coefficients, bias = _linear(known.matrix[used], target[used], weight[used], strength, seed)
-    scores = scored(coefficients, bias)
-    for fold in range(FOLDS):
-        inside = used & (pool.fold != fold)
-        outside = pool.fold == fold
-        scores[outside] = scored(*_linear(known.matrix[inside], target[inside], weight[inside], strength, seed))[
-            outside
-        ]
-    return scores, coefficients, bias
-
-
-@dataclass
 class Fitted:
     """Everything that goes into the artefact, and the out-of-fold answers that the card reports."""
 
@@ -255,6 +188,8 @@ class Fitted:
     trees: str
     heads: heads.Heads
     pool: Corpus
+    fold: npt.NDArray[np.int64]
+    general: tuple[str, ...]
     weight: Doubles
     weak_weight: Doubles
     probability: Doubles
@@ -279,13 +214,13 @@ def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> F
     cued = pool.cues[:, 0] >= 0
 
     progress("linear heads")
-    words, linear, weak_weight = _word_heads(pool, weight, cued, seed)
+    words, scores, weak_weight = _word_heads(pool, weight, cued, seed)
 
     progress("trees")
-    columns = features.matrix(linear, pool.surface)
+    columns = features.matrix(scores, pool.surface)
     used = polar | (weak_weight > 0)
     target = np.where(polar, pool.sentiment, pool.weak)
-    booster, raw = _stack(columns[used], target[used], (weight + weak_weight)[used], pool.fold[used], seed)
+    booster, raw = _stack(columns[used], target[used], (weight + weak_weight)[used], source_folds(pool)[used], seed)
     # Weak rows teach the trees but not the calibration: the declared prior holds for judged rows.
     weight = source_weights(pool, masses, PRIOR)
     scaling = heads.fit_vector_scaling(raw[polar[used]], pool.sentiment[polar], weight[polar])
@@ -296,13 +231,15 @@ def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> F
     cue_heads, cue_probability = _cue_heads(pool, columns, cued, seed)
     urgent = pool.urgency >= 0
     urgency = heads.fit_logistic(columns[urgent], pool.urgency[urgent], heads.URGENCY_FEATURES, strength=0.3, seed=seed)
-    intents = _intents(pool, seed)
+    intents = _intents(pool)
     return Fitted(
         words,
         intents,
         booster,
         heads.Heads(scaling, cue_heads, urgency, dict(PRIOR)),
         pool,
+        source_folds(pool),
+        tuple(name for name in SOURCE_FOLDS if name in masses),
         weight,
         weak_weight,
         probability,
@@ -313,35 +250,41 @@ def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> F
 def _word_heads(
     pool: Corpus, weight: Doubles, cued: npt.NDArray[np.bool_], seed: int
 ) -> tuple[WordTable, Doubles, Doubles]:
-    """The word table of all linear heads, their out-of-fold scores in the columns `LINEAR_NAMES`, and the weights of
-    the weak rows that show no frustration.
+    """The word table of all linear heads, their scores in the columns `LINEAR_NAMES`, those of rows they were trained
+    on without their fold, and the weights of the weak rows that show no frustration.
     """
     polar = weight > 0
     weak = (pool.weak >= 0) & ~polar
-    known = vocabulary(pool, polar | cued | weak, VOCABULARY, LEAST_MESSAGES)
+    known = linear.vocabulary(pool, polar | cued | weak, VOCABULARY, LEAST_MESSAGES)
 
-    cue_fits = []
-    for column in range(len(CUE_HEADS)):
+    cues = []
+    for column in range(len(CUE_MARKS)):
         marks = pool.cues[:, column]
-        cue_fits.append(_head_scores(pool, known, marks, (marks >= 0).astype(np.float64), strength=4.0, seed=seed))
-    frustration = 1 / (1 + np.exp(-cue_fits[CUE_HEADS.index("frustration")][0][:, 0]))
+        known_marks = (marks >= 0).astype(np.float64)
+        cues.append(linear.word_head(pool, known, marks, known_marks, pool.fold, strength=4.0, seed=seed))
+    frustration = 1 / (1 + np.exp(-cues[CUE_HEADS.index("frustration")].scores[:, 0]))
     quiet = weak & (frustration < MOST_FRUSTRATION)
 
     unit = weight.sum() / sum(MASSES.get(name, 0.0) for name in sorted(set(pool.source.tolist())))
     weak_weight = weak_weights(pool, quiet, unit)
     target = np.where(quiet, pool.weak, pool.sentiment)
-    fits = [_head_scores(pool, known, target, weight + weak_weight, strength=3.0, seed=seed), *cue_fits]
+    fold = source_folds(pool)
+    mood = linear.word_head(pool, known, target, weight + weak_weight, fold, strength=1.0, seed=seed)
+    static = linear.static_head(pool, known, target, weight + weak_weight, fold, strength=1.0)
 
     own, plain = np.isin(pool.source, SUPPORT_SOURCES), np.isin(pool.source, tuple(WEAK_MASSES))
     side = np.where(own, 0.5 / max(int(own.sum()), 1), np.where(plain, 0.5 / max(int(plain.sum()), 1), 0.0))
     general = ~own & ~plain
     side[general] = 1.0 / max(int(general.sum()), 1)
-    fits.append(_head_scores(pool, known, (own | plain).astype(np.int64), side / side.mean(), strength=1.0, seed=seed))
+    support = linear.word_head(
+        pool, known, (own | plain).astype(np.int64), side / side.mean(), pool.fold, strength=1.0, seed=seed
+    )
 
-    extremes = fits[0][0][:, len(SENTIMENTS) :]
-    scores = [fits[0][0][:, : len(SENTIMENTS)], *(fit[0] for fit in fits[1:]), extremes]
-    weights = np.column_stack([fit[1] for fit in fits]) * known.idf[:, None]
-    bias = np.concatenate([fit[2] for fit in fits])
+    fits = [mood, *cues[: len(CUE_HEADS)], support, static, *cues[len(CUE_HEADS) :]]
+    classes = len(SENTIMENTS)
+    scores = [mood.scores[:, :classes], *(fit.scores for fit in fits[1:]), mood.scores[:, classes:]]
+    weights = np.column_stack([fit.weights for fit in fits]) * known.idf[:, None]
+    bias = np.concatenate([fit.bias for fit in fits])
     words = WordTable(known.keys, known.idf, weights.astype(np.float32), HEAD_NAMES, bias).rounded()
     return words, np.column_stack(scores), weak_weight
 
@@ -359,7 +302,7 @@ def _stack(
         return lightgbm.train({**_TREES, "seed": seed}, rows, num_boost_round=ROUNDS)
 
     raw = np.zeros((len(target), len(SENTIMENTS)))
-    for number in range(FOLDS):
+    for number in np.unique(fold).tolist():
         outside = fold == number
         raw[outside] = boosted(~outside).predict(columns[outside], raw_score=True, num_threads=1)
     return boosted(np.ones(len(target), np.bool_)).model_to_string(), raw
@@ -368,21 +311,22 @@ def _stack(
 def _cue_heads(
     pool: Corpus, columns: Doubles, cued: npt.NDArray[np.bool_], seed: int
 ) -> tuple[dict[str, heads.Logistic], Doubles]:
+    """The cue heads, and their probabilities of the marked rows, each without its fold."""
     found: dict[str, heads.Logistic] = {}
     probability = np.full((len(pool.texts), len(CUE_HEADS)), np.nan)
     for column, name in enumerate(CUE_HEADS):
-        used = cued
-        head = heads.fit_logistic(
-            columns[used], pool.cues[used, column], heads.CUE_FEATURES[name], strength=1.0, seed=seed
-        )
-        found[name] = head
-        probability[used, column] = head.apply(columns[used])[:, 1]
+        marks = pool.cues[:, column]
+        for number in np.unique(pool.fold[cued]).tolist():
+            inside, outside = cued & (pool.fold != number), cued & (pool.fold == number)
+            head = heads.fit_logistic(columns[inside], marks[inside], heads.CUE_FEATURES, strength=0.3, seed=seed)
+            probability[outside, column] = head.apply(columns[outside])[:, 1]
+        found[name] = heads.fit_logistic(columns[cued], marks[cued], heads.CUE_FEATURES, strength=0.3, seed=seed)
     return found, probability
 
 
-def _intents(pool: Corpus, seed: int) -> WordTable:
+def _intents(pool: Corpus) -> WordTable:
     marked = pool.intent >= 0
-    known = vocabulary(pool, marked, INTENT_VOCABULARY, 3)
+    known = linear.vocabulary(pool, marked, INTENT_VOCABULARY, 3)
     weight = np.zeros(len(pool.texts))
     for number in range(len(INTENTS)):
         for is_project in (True, False):
@@ -390,7 +334,7 @@ def _intents(pool: Corpus, seed: int) -> WordTable:
             if chosen.any():  # a class of thousands of templates must not drown one of forty messages
                 weight[chosen] = (1.5 if is_project else 1.0) / chosen.sum() ** 0.75
     weight /= weight[marked].mean()
-    coefficients, bias = _linear(known.matrix[marked], pool.intent[marked], weight[marked], 3.0, seed)
+    coefficients, bias = linear.multinomial(known.matrix[marked], pool.intent[marked], weight[marked], 3.0)
     return WordTable(
         known.keys, known.idf, (coefficients * known.idf[:, None]).astype(np.float32), INTENTS, bias
     ).rounded()
@@ -402,7 +346,8 @@ def open_sources(data_dir: Path, seed: int) -> list[Source]:
         data.semeval(data_dir),
         data.vader(data_dir, "tweets"),
         data.vader(data_dir, "amazon"),
-        data.goemotions(data_dir, "train"),
+        data.vader(data_dir, "movie"),
+        data.goemotions(data_dir, "train", "dev"),
         data.bitext(data_dir),
         service.multidogo(data_dir),
         service.banking77(data_dir),
@@ -424,9 +369,12 @@ def train(
     """Trains, writes the model folder `output` and returns the model version.
 
     `labels` is a JSON Lines file of a brand's own labels (`id`, `text`, `sentiment`); `sample` keeps one open row
-    in so many, for trials. Raises RoomtoneError when a data set is missing or the labels cannot be used.
+    in so many and one form of each of the project's messages, for trials. Raises RoomtoneError when a data set is
+    missing or the labels cannot be used.
     """
-    sources = [source if source.name == "project" else source.every(sample) for source in open_sources(data_dir, seed)]
+    sources = open_sources(data_dir, seed)
+    if sample > 1:
+        sources = [source.every(1 + variation.VARIANTS if source.name == "project" else sample) for source in sources]
     if labels is not None:
         sources.append(data.brand_labels(labels))
     fitted = fit(sources, seed, progress)

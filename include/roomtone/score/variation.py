@@ -119,10 +119,14 @@ def _form(text: str, chance: random.Random) -> str:
         "day": chance.choice(_DAYS),
     }
     joint = chance.choice((" ", " ", "\n", "\n\n"))
-    if chance.random() < 0.7:
-        text = chance.choice(_OPENINGS).format(**blanks) + joint + text
-    if chance.random() < 0.5:
-        text = text + joint + chance.choice(_ENDINGS).format(**blanks)
+    if text.startswith("@"):  # a short public message has no letter around it
+        handle, _, said = text.partition(" ")
+        text = chance.choice((text, said, f"{said} {handle}", f".{handle} {said}"))
+    else:
+        if chance.random() < 0.7:
+            text = chance.choice(_OPENINGS).format(**blanks) + joint + text
+        if chance.random() < 0.5:
+            text = text + joint + chance.choice(_ENDINGS).format(**blanks)
     if chance.random() < 0.3:
         text = text.lower()
     if chance.random() < 0.25:

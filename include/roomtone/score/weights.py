@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score.tokens import Floats, Grams, Hashes, Integers
+from roomtone.score.keys import Hashes, Integers, KeyTable, run_starts
+from roomtone.score.tokens import Floats, Grams, Positions
 
-_BUCKET_BITS = 18
 _FIRST_COLUMNS = ("key", "idf")
 
 
@@ -19,10 +19,10 @@ _FIRST_COLUMNS = ("key", "idf")
 class Found:
     """Known grams of a batch, each once a message, in order of message: message, table row, first and last token."""
 
-    message: Integers
-    row: Integers
-    first: Integers
-    last: Integers
+    message: Positions
+    row: Positions
+    first: Positions
+    last: Positions
 
 
 @dataclass(frozen=True)
@@ -39,74 +39,85 @@ class WordTable:
     bias: npt.NDArray[np.float64]
 
     @cached_property
-    def _bucket_starts(self) -> Integers:
-        """First row of each bucket of keys with equal leading bits: a few times faster than a binary search for
-        every gram.
-        """
-        edges = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
-        return np.append(np.searchsorted(self.keys, edges), len(self.keys)).astype(np.int32)
+    def lift(self) -> Floats:
+        """What each gram adds to each of the first three heads (the sentiments) over their mean."""
+        sentiments = self.weights[:, :3]
+        return np.asarray(sentiments - sentiments.mean(axis=1, keepdims=True), np.float32)
+
+    @cached_property
+    def _places(self) -> KeyTable:
+        return KeyTable(self.keys)
+
+    @cached_property
+    def _gaps(self) -> Floats:
+        """Negative and positive over neutral."""
+        return np.ascontiguousarray(self.weights[:, [0, 2]] - self.weights[:, [1]])
+
+    @cached_property
+    def _squares(self) -> npt.NDArray[np.float64]:
+        return np.square(self.idf, dtype=np.float64)
 
     def place(self, keys: Hashes) -> Integers:
         """Row of each key, -1 where the table does not hold it."""
-        bucket = (keys >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
-        at, end = self._bucket_starts[bucket], self._bucket_starts[bucket + 1]
-        rows = np.full(len(keys), -1, np.int32)
-        open_rows = np.flatnonzero(at < end)
-        while len(open_rows):
-            hit = self.keys[at[open_rows]] == keys[open_rows]
-            rows[open_rows[hit]] = at[open_rows[hit]]
-            open_rows = open_rows[~hit]
-            at[open_rows] += 1
-            open_rows = open_rows[at[open_rows] < end[open_rows]]
-        return rows
+        return self._places.find(keys)
 
     def find(self, grams: Grams) -> Found:
         """Known grams of a batch; a gram that a message repeats counts once."""
         place = self.place(grams.key)
         hit = np.flatnonzero(place >= 0)
-        pair = grams.message[hit].astype(np.int64) * len(self.keys) + place[hit]
-        _, once = np.unique(pair, return_index=True)
+        row = place[hit].astype(np.int64)
+        _, once = np.unique(grams.message[hit] * len(self.keys) + row, return_index=True)
         chosen = hit[once]
-        return Found(grams.message[chosen], place[chosen].astype(np.int32), grams.first[chosen], grams.last[chosen])
+        return Found(grams.message[chosen], row[once], grams.first[chosen], grams.last[chosen])
 
     def norms(self, found: Found, size: int) -> npt.NDArray[np.float64]:
         """Euclidean norm of each message's idf vector; 1 where nothing is known."""
-        squares = np.bincount(found.message, weights=np.square(self.idf[found.row], dtype=np.float64), minlength=size)[
-            :size
-        ]
+        squares = _sums(self._squares.take(found.row), found.message, size)
         return np.sqrt(np.where(squares > 0, squares, 1.0))
 
     def scores(self, found: Found, size: int) -> npt.NDArray[np.float64]:
         """Scores of all heads, messages x heads."""
-        sums = np.zeros((size, self.weights.shape[1]))
-        if len(found.row):
-            starts = np.flatnonzero(np.diff(found.message, prepend=-1))
-            sums[found.message[starts]] = np.add.reduceat(self.weights[found.row], starts, axis=0)
-        return sums / self.norms(found, size)[:, None] + self.bias
+        row, message = found.row, found.message
+        known = np.flatnonzero(self.idf.take(row) > 0)
+        if 2 * len(known) < len(row):
+            row, message = row.take(known), message.take(known)
+        return _sums(self.weights.take(row, axis=0), message, size) / self.norms(found, size)[:, None] + self.bias
 
-    def sentence_extremes(self, found: Found, sentence: Integers, size: int) -> npt.NDArray[np.float64]:
+    def sentence_extremes(
+        self, found: Found, sentence: npt.NDArray[np.signedinteger], size: int
+    ) -> npt.NDArray[np.float64]:
         """Highest (negative - neutral) and (positive - neutral) linear score of a message's sentences, messages x 2.
 
         A complaint in one line of a long, polite letter shows here. `sentence` is the sentence of each found gram,
         the heads' first three are negative, neutral and positive.
         """
-        gaps = self.weights[:, [0, 2]] - self.weights[:, [1]]
         base = self.bias[[0, 2]] - self.bias[1]
         highest = np.tile(base, (size, 1))
         if not len(found.row):
             return highest
         count = int(sentence.max()) + 1
-        squares = np.bincount(sentence, weights=np.square(self.idf[found.row], dtype=np.float64), minlength=count)
-        present = np.flatnonzero(squares)
+        squares = np.bincount(sentence, weights=self._squares.take(found.row), minlength=count)
+        present = np.flatnonzero(squares > 0)
         owner = np.zeros(count, np.int64)
         owner[sentence] = found.message
+        gaps = self._gaps.take(found.row, axis=0)
         for column in range(2):
-            sums = np.bincount(sentence, weights=gaps[found.row, column], minlength=count)
+            sums = np.bincount(sentence, weights=gaps[:, column], minlength=count)
             scores = sums[present] / np.sqrt(squares[present]) + base[column]
             extremes = np.full(size, -np.inf)
             np.maximum.at(extremes, owner[present], scores)
             highest[:, column] = np.where(np.isfinite(extremes), extremes, base[column])
         return highest
+
+    def over(self, keys: Hashes) -> "WordTable":
+        """The same table with a row for each of `keys`, sorted and holding its own; those it did not hold weigh
+        nothing. Tables over the same keys share one search of a batch.
+        """
+        rows = np.searchsorted(keys, self.keys)
+        idf = np.zeros(len(keys), np.float32)
+        weights = np.zeros((len(keys), len(self.heads)), np.float32)
+        idf[rows], weights[rows] = self.idf, self.weights
+        return WordTable(keys, idf, weights, self.heads, self.bias)
 
     def to_text(self) -> bytes:
         """The table as ASCII text: a line with the column names, then a line for each row, in order of key.
@@ -130,6 +141,8 @@ class WordTable:
         if title.decode("ascii").split(" ") != [*_FIRST_COLUMNS, *heads] or bias.shape != (len(heads),):
             raise ValueError("the word table has other heads")
         rows = np.frombuffer(binascii.a2b_base64(body), _layout(len(heads)))
+        if not (np.isfinite(rows["idf"]).all() and np.isfinite(rows["weights"]).all()):
+            raise ValueError("a weight is not a number")
         return cls(
             rows["key"].astype(np.uint64),
             rows["idf"].astype(np.float32),
@@ -141,6 +154,15 @@ class WordTable:
     def rounded(self) -> "WordTable":
         """As it reads back from disk, so that training and scoring see the same numbers."""
         return WordTable.from_text(self.to_text(), self.bias, self.heads)
+
+
+def _sums(values: npt.NDArray[np.floating], message: Positions, size: int) -> npt.NDArray[np.float64]:
+    """Sums of `values` over each message; `message` is in order."""
+    sums = np.zeros((size, *values.shape[1:]))
+    if len(values):
+        starts = run_starts(message)
+        sums[message[starts]] = np.add.reduceat(values, starts, axis=0)
+    return sums
 
 
 def _layout(heads: int) -> np.dtype[np.void]:

@@ -60,7 +60,7 @@ def load_landed(settings: Settings, connection: duckdb.DuckDBPyConnection) -> in
         if ("scores", file.stem) in known:
             continue
         with _transaction(connection):
-            _insert(connection, "message_scores", SCORE_SCHEMA.names, [str(file)], None)
+            _insert(connection, "message_scores", SCORE_SCHEMA.names, [str(file)], file.stem)
             _mark_loaded(connection, "scores", file.stem)
     return count
 
@@ -71,7 +71,9 @@ def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     for name, stream in STREAMS.items():
         columns = _columns(stream.landed_schema) + ", load_id varchar"
         connection.execute(f"create table if not exists raw.{name} ({columns})")
-    connection.execute(f"create table if not exists raw.message_scores ({_columns(SCORE_SCHEMA)})")
+    connection.execute(f"create table if not exists raw.message_scores ({_columns(SCORE_SCHEMA)}, load_id varchar)")
+    # A warehouse of an earlier version holds scores without the load that they came in.
+    connection.execute("alter table raw.message_scores add column if not exists load_id varchar")
     connection.execute("create table if not exists raw.loads (source varchar, load_id varchar, loaded_at timestamp)")
 
 
@@ -90,18 +92,14 @@ def _columns(schema: pa.Schema) -> str:
     return ", ".join(f'"{field.name}" {_DUCKDB_TYPES[field.type]}' for field in schema)
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str | None
-) -> int:
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str) -> int:
     selected = ", ".join(f'"{name}"' for name in names)
-    extra = ("", "") if load_id is None else (", load_id", ", ?")
-    parameters: list[object] = [] if load_id is None else [load_id]
     # Table and column names come from the contract; file names and ids are bound.
     statement = (
-        f"insert into raw.{table} ({selected}{extra[0]}) "  # noqa: S608
-        f"select {selected}{extra[1]} from read_parquet(?, union_by_name = true)"
+        f"insert into raw.{table} ({selected}, load_id) "  # noqa: S608
+        f"select {selected}, ? from read_parquet(?, union_by_name = true)"
     )
-    result = connection.execute(statement, [*parameters, files]).fetchone()
+    result = connection.execute(statement, [load_id, files]).fetchone()
     return int(result[0]) if result else 0
 
 

@@ -46,6 +46,7 @@ passes = sa.Table(
     sa.Column("transformed_at", UtcDateTime),
     sa.Column("validated_at", UtcDateTime),
     sa.Column("is_valid", sa.Boolean),
+    sa.Column("is_degraded", sa.Boolean),
     sa.Column("synced_at", UtcDateTime),
     sa.Column("published_at", UtcDateTime),
 )
@@ -181,6 +182,12 @@ sync_runs = sa.Table(
     sa.Column("successful_rows", sa.Integer, nullable=False, default=0),
     sa.Column("failed_rows", sa.Integer, nullable=False, default=0),
     sa.Column("skipped_rows", sa.Integer, nullable=False, default=0),
+    sa.Column("epoch", sa.Integer),
+    sa.Column("is_complete", sa.Boolean),
+    sa.Column("newly_paused", sa.Integer),
+    sa.Column("newly_paused_limit", sa.Integer),
+    sa.Column("is_released", sa.Boolean),
+    sa.Column("rolled_back_at", UtcDateTime),
 )
 
 # The outbox: one row for each effect owed to a destination, written before it is sent.
@@ -202,6 +209,14 @@ intents = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False, default=""),
     sa.Column("sent_at", UtcDateTime),
     sa.Column("done_at", UtcDateTime),
+    # The sync run and the lease's epoch that last took it; `sent_at` is the first try, `tried_at` the last.
+    sa.Column("sync_run_id", sa.Integer),
+    sa.Column("epoch", sa.Integer),
+    sa.Column("tried_at", UtcDateTime),
+    sa.Column("accepted_at", UtcDateTime),
+    # What the destination had acknowledged before: what a rollback restores. Null: it had acknowledged nothing.
+    sa.Column("prior_payload", sa.Text),
+    sa.Index("ix_intents_subject", "destination", "kind", "subject_id"),
 )
 
 # What each destination has acknowledged: the state that the next plan is compared with.
@@ -214,6 +229,21 @@ acknowledged = sa.Table(
     sa.Column("fingerprint", sa.String, nullable=False),
     sa.Column("payload", sa.Text, nullable=False),
     sa.Column("acknowledged_at", UtcDateTime, nullable=False),
+    # Grows with every write of this destination and kind, so that a copy knows what it lacks.
+    sa.Column("version", sa.Integer, nullable=False, default=0),
+    sa.Index("ix_acknowledged_version", "destination", "kind", "version"),
+)
+
+# What people said of a message's mood. A second answer of the same person is a row of its own: the later one counts.
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("message_id", sa.String, primary_key=True),
+    sa.Column("body_hash", sa.String, primary_key=True),
+    sa.Column("labelled_by", sa.String, primary_key=True),
+    sa.Column("labelled_at", UtcDateTime, primary_key=True),
+    sa.Column("sentiment", sa.String, nullable=False),
+    sa.Column("source", sa.String, nullable=False),
 )
 
 # Which vendor record a customer is at a destination; `vendor_id` is null where the destination was asked and has none.
@@ -281,6 +311,16 @@ class OperationalStore:
             values["is_valid"] = is_valid
         with self.begin() as connection:
             connection.execute(passes.update().where(passes.c.sequence == current.sequence).values(values))
+
+    def mark_degraded(self, current: Pass) -> None:
+        """Record that a pass was scored without the model that should have scored it: it fires no offers."""
+        with self.begin() as connection:
+            connection.execute(passes.update().where(passes.c.sequence == current.sequence).values(is_degraded=True))
+
+    def pass_is_degraded(self, current: Pass) -> bool:
+        with self.begin() as connection:
+            query = sa.select(passes.c.is_degraded).where(passes.c.sequence == current.sequence)
+            return connection.execute(query).scalar_one_or_none() is True
 
     def pass_is_valid(self, current: Pass) -> bool:
         with self.begin() as connection:

@@ -6,9 +6,12 @@
 from collections.abc import Callable
 
 NAMES = (
+    "lease_claimed",
     "planned",
     "intents_written",
     "claimed",
+    "call_answered",
+    "job_handed_in",
     "sent",
     "answer_recorded",
     "read_back",

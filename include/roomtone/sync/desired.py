@@ -95,12 +95,12 @@ def read_desired(connection: duckdb.DuckDBPyConnection, kinds: Iterable[str]) ->
 def count_customers(connection: duckdb.DuckDBPyConnection) -> int:
     """How many customers there are, the base of every share that a guardrail bounds."""
     try:
-        row = connection.execute("select count(*) from marts.dim_customers").fetchone()
+        [row] = connection.execute("select count(*) from marts.dim_customers").fetchall()
     except duckdb.Error as error:
         raise RoomtoneError(
             "dim_customers", str(error).splitlines()[0], "run `roomtone run`, which builds it"
         ) from error
-    return int(row[0]) if row else 0
+    return int(row[0])
 
 
 def rfc3339(instant: datetime) -> str:
@@ -109,7 +109,8 @@ def rfc3339(instant: datetime) -> str:
     return aware.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _profile(row: dict[str, Any]) -> DesiredRow:
+def profile_row(row: Mapping[str, Any]) -> DesiredRow:
+    """A row of sync_profile_properties; raises RoomtoneError for a pause without an end."""
     until = row["roomtone_pause_until"]
     payload: dict[str, Any] = {pause: bool(row[pause]) for pause in PAUSES} | {
         "roomtone_tier": int(row["roomtone_tier"] or 0),
@@ -154,7 +155,7 @@ def _routing(row: dict[str, Any]) -> DesiredRow:
     return DesiredRow(TICKET_ROUTING, row["ticket_id"], payload, source=row["source"])
 
 
-_ROWS = {PROFILE_PROPERTIES: _profile, RECOVERY_EVENT: _event, TICKET_ROUTING: _routing}
+_ROWS = {PROFILE_PROPERTIES: profile_row, RECOVERY_EVENT: _event, TICKET_ROUTING: _routing}
 
 
 def _refuse_duplicates(kind: str, rows: list[DesiredRow]) -> None:

@@ -1,4 +1,4 @@
-"""Which record of a platform a customer is: asked once by e-mail, kept, and asked again where the platform had none."""
+"""Which record of a platform a customer is: asked once, kept, and asked again where the platform had none."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,26 +21,31 @@ class IdentityBook:
         self._destination = destination
 
     def resolve(
-        self, rows: Sequence[DesiredRow], now: datetime, find: Callable[[Sequence[str]], Mapping[str, str]]
+        self,
+        rows: Sequence[DesiredRow],
+        now: datetime,
+        find: Callable[[Sequence[str]], Mapping[str, str]],
+        by: Callable[[DesiredRow], str | None] = lambda row: (row.email or "").strip().lower(),
     ) -> dict[str, str]:
         """Vendor id per customer id, for the customers that the platform has.
 
-        `find` asks the platform: lower-case e-mail addresses in, vendor id per address out.
+        `find` asks the platform: lower-case e-mail addresses, or whatever `by` makes of a row, in; vendor id per one
+        of them out.
         """
-        customers = {row.customer_id: row.email for row in rows if row.customer_id is not None}
+        customers = {row.customer_id: by(row) for row in rows if row.customer_id is not None}
         known = self._known(customers)
         found = {customer_id: vendor_id for customer_id, (vendor_id, _) in known.items() if vendor_id is not None}
         asked = {}
-        for customer_id, email in customers.items():
-            if customer_id in found or not email:
+        for customer_id, name in customers.items():
+            if customer_id in found or not name:
                 continue
             looked_up_at = known[customer_id][1] if customer_id in known else None
             if looked_up_at is None or now - looked_up_at >= ASK_AGAIN_AFTER:
-                asked[customer_id] = email.strip().lower()
+                asked[customer_id] = name
         if not asked:
             return found
         answers = find(sorted(set(asked.values())))
-        fresh = {customer_id: answers.get(email) for customer_id, email in asked.items()}
+        fresh = {customer_id: answers.get(name) for customer_id, name in asked.items()}
         self._keep(fresh, now)
         return found | {customer_id: vendor_id for customer_id, vendor_id in fresh.items() if vendor_id is not None}
 

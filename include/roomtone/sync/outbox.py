@@ -1,20 +1,24 @@
 """The outbox and what destinations have acknowledged: every write of a sync to the operational store.
 
 An intent goes pending -> sending -> sent -> done. `sending` and `sent` are in doubt: the effect may have happened, so
-that the next sync looks it up. It ends as done, rejected, expired or superseded.
+that the next sync looks it up. It ends as done, rejected, expired, superseded or dead. Each time that it is handed over
+is an effect of its own in the ledger, with the epoch of the lease under which it left.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from roomtone.stores.ledger import acknowledged_versions, effects
 from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, sync_runs
 from roomtone.sync.desired import RECOVERY_EVENT, canonical
-from roomtone.sync.plan import Intent, Latest, Plan
+from roomtone.sync.lease import Lease
+from roomtone.sync.plan import DEAD_AFTER, Intent, Latest, Plan
 from roomtone.sync.report import KindCounts
 
 OPEN = ("pending", "sending", "sent")
@@ -22,25 +26,41 @@ _CHUNK = 500
 
 
 class Outbox:
-    """The intents of one destination. One sync at a time works on it."""
+    """The intents of one destination. With a lease, each write belongs to its epoch or fails with LeaseLostError."""
 
-    def __init__(self, store: OperationalStore, destination: str) -> None:
+    def __init__(self, store: OperationalStore, destination: str, lease: Lease | None = None) -> None:
         self._store = store
         self._destination = destination
+        self._lease = lease
+        self._sync_run_id = 0
 
-    def begin_run(self, current: Pass, now: datetime) -> int:
+    def begin_run(self, current: Pass, now: datetime, is_released: bool = False) -> int:
         """A new sync run; returns its id."""
         values = {"destination": self._destination, "pass_sequence": current.sequence, "started_at": now}
+        values |= {"epoch": self._epoch, "is_released": is_released}
         counts = {"total_rows": 0, "successful_rows": 0, "failed_rows": 0, "skipped_rows": 0}
-        with self._store.begin() as connection:
+        with self._writing() as connection:
             key = connection.execute(sync_runs.insert().values(**values, **counts)).inserted_primary_key
         assert key is not None
-        return int(key[0])
+        self._sync_run_id = int(key[0])
+        return self._sync_run_id
 
-    def end_run(self, sync_run_id: int, now: datetime, total: KindCounts) -> None:
-        """Notes a run's end and what became of its rows."""
+    @property
+    def _epoch(self) -> int:
+        return self._lease.epoch if self._lease else 0
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._store.begin() as connection:
+            if self._lease:
+                self._lease.guard(connection)
+            yield connection
+
+    def end_run(self, sync_run_id: int, now: datetime, total: KindCounts, is_complete: bool) -> None:
+        """Notes a run's end, whether it did all it had to, and what became of its rows."""
         values = {
             "finished_at": now,
+            "is_complete": is_complete,
             "total_rows": total.desired,
             "successful_rows": total.done,
             "failed_rows": total.rejected + total.in_doubt,
@@ -49,14 +69,60 @@ class Outbox:
         with self._store.begin() as connection:
             connection.execute(sync_runs.update().where(sync_runs.c.sync_run_id == sync_run_id).values(values))
 
-    def fingerprints(self, kind: str) -> dict[str, str]:
-        """Acknowledged fingerprint per subject."""
+    def note_newly_paused(self, count: int, limit: int) -> None:
+        """Keeps how many customers this run newly pauses, and how many it might, for the median of later ones."""
+        values = {"newly_paused": count, "newly_paused_limit": limit}
+        with self._writing() as connection:
+            connection.execute(sync_runs.update().where(sync_runs.c.sync_run_id == self._sync_run_id).values(values))
+
+    def newly_paused_before(self, runs: int) -> list[int]:
+        """How many customers each of the last `runs` finished runs newly paused."""
+        columns = sync_runs.c
+        query = (
+            sa.select(columns.newly_paused)
+            .where(
+                columns.destination == self._destination,
+                columns.newly_paused.is_not(None),
+                columns.finished_at.is_not(None),
+                columns.sync_run_id != self._sync_run_id,
+            )
+            .order_by(columns.sync_run_id.desc())
+            .limit(runs)
+        )
+        with self._store.begin() as connection:
+            return [int(row.newly_paused) for row in connection.execute(query)]
+
+    def has_been_complete(self) -> bool:
+        """Whether some earlier sync of this destination came to its end; before that, everything is new there."""
+        columns = sync_runs.c
+        query = sa.select(columns.sync_run_id).where(
+            columns.destination == self._destination,
+            columns.is_complete.is_(True),
+            columns.sync_run_id != self._sync_run_id,
+        )
+        with self._store.begin() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def count_acknowledged(self, kind: str) -> int:
+        columns = acknowledged.c
+        query = sa.select(sa.func.count()).where(columns.destination == self._destination, columns.kind == kind)
+        with self._store.begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def fingerprints(self, kind: str, subject_ids: Iterable[str] | None = None) -> dict[str, str]:
+        """Acknowledged fingerprint per subject: of all, or of those named."""
         columns = acknowledged.c
         query = sa.select(columns.subject_id, columns.fingerprint).where(
             columns.destination == self._destination, columns.kind == kind
         )
+        found: dict[str, str] = {}
         with self._store.begin() as connection:
-            return {row.subject_id: row.fingerprint for row in connection.execute(query)}
+            if subject_ids is None:
+                return {row.subject_id: row.fingerprint for row in connection.execute(query)}
+            for part in _parts(sorted(set(subject_ids))):
+                rows = connection.execute(query.where(columns.subject_id.in_(part)))
+                found.update({row.subject_id: row.fingerprint for row in rows})
+        return found
 
     def payloads(self, kind: str, subject_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Acknowledged payload per subject, for those that have one."""
@@ -84,6 +150,7 @@ class Outbox:
                         columns.status,
                         columns.attempts,
                         columns.done_at,
+                        columns.vendor_id,
                     )
                     .where(columns.destination == self._destination, columns.kind == kind, columns.subject_id.in_(part))
                     .order_by(columns.pass_sequence, columns.intent_id)
@@ -92,7 +159,7 @@ class Outbox:
                     newest = found.get(row.subject_id)
                     if newest is None or not newest.is_open:
                         found[row.subject_id] = Latest(
-                            row.intent_id, row.fingerprint, row.status, row.attempts, row.done_at
+                            row.intent_id, row.fingerprint, row.status, row.attempts, row.done_at, row.vendor_id
                         )
         return found
 
@@ -121,10 +188,13 @@ class Outbox:
             payloads = [json.loads(row.payload) for row in connection.execute(query)]
         return sum(payload.get("message_class") == "marketing" for payload in payloads)
 
-    def write(self, plan: Plan) -> None:
-        """Writes a plan in one transaction: new intents take the place of open ones about the same subjects."""
+    def write(self, plan: Plan, priors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Writes a plan in one transaction: new intents take the place of open ones about the same subjects.
+
+        `priors`: per subject, what the destination has acknowledged; a rollback restores it.
+        """
         table, columns = intents, intents.c
-        with self._store.begin() as connection:
+        with self._writing() as connection:
             _set(connection, plan.withdrawn, {"status": "superseded", "outcome": "no longer wanted"})
             by_kind: dict[str, list[str]] = {}
             for intent in plan.intents:
@@ -145,53 +215,171 @@ class Outbox:
                 # The same pass may be planned again after a refusal or a withdrawal: the intent is the same one.
                 connection.execute(table.delete().where(columns.intent_id.in_(part), columns.status != "done"))
             if plan.intents:
-                connection.execute(table.insert(), [_row(intent) for intent in plan.intents])
-
-    def claim(self, batch: Sequence[Intent], now: datetime) -> list[Intent]:
-        """Takes pending intents for sending and returns those that were there. `now` is kept as the first try."""
-        columns = intents.c
-        taken = []
-        with self._store.begin() as connection:
-            for intent in batch:
-                result = connection.execute(
-                    intents.update()
-                    .where(columns.intent_id == intent.intent_id, columns.status == "pending")
-                    .values(status="sending", attempts=columns.attempts + 1, sent_at=intent.sent_at or now)
+                known = priors or {}
+                connection.execute(
+                    table.insert(), [_row(i, self._sync_run_id, known.get(i.subject_id)) for i in plan.intents]
                 )
-                if result.rowcount == 1:
-                    taken.append(
-                        replace(intent, status="sending", attempts=intent.attempts + 1, sent_at=intent.sent_at or now)
+
+    def claim(self, batch: Sequence[Intent], now: datetime, data_as_of: datetime) -> list[Intent]:
+        """Takes pending intents for sending and returns those that were there, each with its effect in the ledger.
+
+        `now` is kept as the first try and the last, `data_as_of` as the age of what the decision rests on.
+        """
+        columns = intents.c
+        with self._writing() as connection:
+            pending: set[str] = set()
+            for part in _parts([intent.intent_id for intent in batch]):
+                query = sa.select(columns.intent_id).where(columns.intent_id.in_(part), columns.status == "pending")
+                pending.update(connection.execute(query).scalars())
+                connection.execute(
+                    intents.update()
+                    .where(columns.intent_id.in_(part), columns.status == "pending")
+                    .values(
+                        status="sending",
+                        attempts=columns.attempts + 1,
+                        sent_at=sa.func.coalesce(columns.sent_at, sa.bindparam("first", now, columns.sent_at.type)),
+                        tried_at=now,
+                        epoch=self._epoch,
+                        sync_run_id=self._sync_run_id,
                     )
+                )
+            taken = [
+                replace(i, status="sending", attempts=i.attempts + 1, sent_at=i.sent_at or now, tried_at=now)
+                for i in batch
+                if i.intent_id in pending
+            ]
+            if taken:
+                connection.execute(effects.insert(), [self._effect(intent, now, data_as_of) for intent in taken])
         return taken
+
+    def answer(self, intent_id_words: Mapping[str, str], answer: str, status: str, now: datetime) -> None:
+        """Keeps a destination's answer about intents, with its words, in the ledger and as their status."""
+        ends = status not in OPEN
+        with self._writing() as connection:
+            by_words: dict[str, list[str]] = {}
+            for intent_id, words in intent_id_words.items():
+                by_words.setdefault(words, []).append(intent_id)
+            for words, ids in by_words.items():
+                values: dict[str, Any] = {"status": status, "outcome": words}
+                values |= {"done_at": now} if ends else {}
+                values |= {"accepted_at": now} if answer == "accepted" else {}
+                _set(connection, ids, values)
+                for part in _parts(ids):
+                    connection.execute(
+                        effects.update()
+                        .where(
+                            effects.c.intent_id.in_(part),
+                            effects.c.sync_run_id == self._sync_run_id,
+                            effects.c.answered_at.is_(None),
+                        )
+                        .values(answer=answer, words=words, answered_at=now)
+                    )
+
+    def unclaim(self, intents_before: Sequence[Intent], words: Mapping[str, str]) -> None:
+        """Puts intents back as they were before their claim, with the words why: nothing happened."""
+        if not intents_before:
+            return
+        with self._writing() as connection:
+            for intent in intents_before:
+                said = words.get(intent.intent_id) or "not now"
+                values = {"attempts": intent.attempts, "sent_at": intent.sent_at, "tried_at": intent.tried_at}
+                _set(connection, [intent.intent_id], values | {"status": "pending", "outcome": said})
+                connection.execute(
+                    effects.delete().where(
+                        effects.c.intent_id == intent.intent_id,
+                        effects.c.attempt == intent.attempts + 1,
+                        effects.c.sync_run_id == self._sync_run_id,
+                    )
+                )
+
+    def accepted(self, intent_ids: Iterable[str]) -> set[str]:
+        """Those of some intents that the destination has accepted."""
+        found: set[str] = set()
+        with self._store.begin() as connection:
+            for part in _parts(list(intent_ids)):
+                query = sa.select(intents.c.intent_id).where(
+                    intents.c.intent_id.in_(part), intents.c.accepted_at.is_not(None)
+                )
+                found.update(connection.execute(query).scalars())
+        return found
 
     def mark(self, intent_ids: Iterable[str], status: str, words: str, now: datetime | None = None) -> None:
         """Gives intents a status and says why. `now` where the status is an end."""
+        chosen = list(intent_ids)
+        if not chosen:
+            return
         values: dict[str, Any] = {"status": status, "outcome": words}
         if now is not None:
             values["done_at"] = now
-        with self._store.begin() as connection:
-            _set(connection, list(intent_ids), values)
+        with self._writing() as connection:
+            _set(connection, chosen, values)
+
+    def bury(self, kind: str, now: datetime) -> int:
+        """Lays aside what was tried too often without an effect; returns how many."""
+        columns = intents.c
+        with self._writing() as connection:
+            buried = connection.execute(
+                intents.update()
+                .where(
+                    columns.destination == self._destination,
+                    columns.kind == kind,
+                    columns.status == "pending",
+                    columns.attempts >= DEAD_AFTER,
+                )
+                .values(status="dead", outcome=f"tried {DEAD_AFTER} times without an effect", done_at=now)
+            )
+        return int(buried.rowcount)
+
+    def readdress(self, vendor_ids: Mapping[str, str]) -> None:
+        """Gives pending intents another record of the vendor: the one they were made for is gone."""
+        with self._writing() as connection:
+            for intent_id, vendor_id in vendor_ids.items():
+                connection.execute(
+                    intents.update()
+                    .where(intents.c.intent_id == intent_id, intents.c.status == "pending")
+                    .values(vendor_id=vendor_id, outcome="the record it was made for is gone")
+                )
 
     def finish(self, finished: Sequence[Intent], now: datetime) -> None:
         """Marks intents done and their payloads acknowledged, at once. Events leave no state to acknowledge."""
         states = [intent for intent in finished if intent.kind != RECOVERY_EVENT]
-        columns = acknowledged.c
-        with self._store.begin() as connection:
+        with self._writing() as connection:
             _set(
                 connection,
                 [intent.intent_id for intent in finished],
                 {"status": "done", "outcome": "seen there", "done_at": now},
             )
-            for intent in states:
-                connection.execute(
-                    acknowledged.delete().where(
-                        columns.destination == self._destination,
-                        columns.kind == intent.kind,
-                        columns.subject_id == intent.subject_id,
-                    )
+            for kind in sorted({intent.kind for intent in states}):
+                self._acknowledge(connection, kind, [intent for intent in states if intent.kind == kind], now)
+
+    def _acknowledge(self, connection: sa.Connection, kind: str, states: Sequence[Intent], now: datetime) -> None:
+        columns, versions = acknowledged.c, acknowledged_versions.c
+        at = (versions.destination == self._destination, versions.kind == kind)
+        moved = connection.execute(acknowledged_versions.update().where(*at).values(version=versions.version + 1))
+        if moved.rowcount == 0:
+            connection.execute(
+                acknowledged_versions.insert().values(destination=self._destination, kind=kind, version=1)
+            )
+        version = int(connection.execute(sa.select(versions.version).where(*at)).scalar_one())
+        for part in _parts([intent.subject_id for intent in states]):
+            connection.execute(
+                acknowledged.delete().where(
+                    columns.destination == self._destination, columns.kind == kind, columns.subject_id.in_(part)
                 )
-            if states:
-                connection.execute(acknowledged.insert(), [_acknowledged(intent, now) for intent in states])
+            )
+        connection.execute(acknowledged.insert(), [_acknowledged(i, now) | {"version": version} for i in states])
+
+    def _effect(self, intent: Intent, now: datetime, data_as_of: datetime) -> dict[str, Any]:
+        return {
+            "intent_id": intent.intent_id,
+            "attempt": intent.attempts,
+            "destination": self._destination,
+            "sync_run_id": self._sync_run_id,
+            "epoch": self._epoch,
+            "vendor_id": intent.vendor_id,
+            "claimed_at": now,
+            "data_as_of": data_as_of,
+        }
 
 
 def _set(connection: sa.Connection, intent_ids: Sequence[str], values: Mapping[str, Any]) -> None:
@@ -199,8 +387,10 @@ def _set(connection: sa.Connection, intent_ids: Sequence[str], values: Mapping[s
         connection.execute(intents.update().where(intents.c.intent_id.in_(part)).values(dict(values)))
 
 
-def _row(intent: Intent) -> dict[str, Any]:
+def _row(intent: Intent, sync_run_id: int, prior: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
+        "sync_run_id": sync_run_id,
+        "prior_payload": None if prior is None else canonical(prior),
         "intent_id": intent.intent_id,
         "destination": intent.destination,
         "kind": intent.kind,
@@ -243,6 +433,8 @@ def _read(row: sa.Row[Any]) -> Intent:
         status=row.status,
         attempts=row.attempts,
         sent_at=row.sent_at,
+        tried_at=row.tried_at,
+        prior_payload=None if row.prior_payload is None else json.loads(row.prior_payload),
     )
 
 

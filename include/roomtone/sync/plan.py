@@ -2,20 +2,27 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from roomtone.stores.operational import Pass
 from roomtone.sync.desired import PROFILE_PROPERTIES, DesiredRow, calm_profile, fingerprint
 
-# A row that the vendor refused is offered again unchanged after this long; a changed row at once.
+# A row that the vendor refused is offered again unchanged after a minute, then after twice as long each time, at most
+# after this long; a changed row at once. Some rows are refused for what they hold, others because the vendor is ill.
+REFUSED_AGAIN_AT_FIRST = timedelta(minutes=1)
 REFUSED_AGAIN_AFTER = timedelta(hours=1)
+# After so many tries without an effect an intent is laid aside for a person to look at.
+DEAD_AFTER = 24
 
 
 @dataclass(frozen=True)
 class Intent:
-    """One effect owed to one destination. `vendor_id`, the vendor's record, is frozen when the intent is made."""
+    """One effect owed to one destination. `vendor_id`, the vendor's record, is frozen when the intent is made.
+
+    `sent_at` is the first try, `tried_at` the last. `prior_payload` is what the destination had acknowledged before.
+    """
 
     intent_id: str
     destination: str
@@ -30,6 +37,8 @@ class Intent:
     status: str = "pending"
     attempts: int = 0
     sent_at: datetime | None = None
+    tried_at: datetime | None = None
+    prior_payload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Latest:
     status: str
     attempts: int = 0
     done_at: datetime | None = None
+    vendor_id: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -92,11 +102,15 @@ def plan_states(
         elif known == row.fingerprint:
             unchanged += 1
             continue
-        elif newest is not None and _was_just_refused(newest, row.fingerprint, now):
+        elif newest is not None and _is_refused(newest, row.fingerprint, vendor_ids[row.subject_id], now):
             refused += 1
             continue
         key = (destination, row.kind, row.subject_id, row.fingerprint, known or "", str(current.sequence))
-        intents.append(_intent(_digest(key), destination, current, row, vendor_ids[row.subject_id]))
+        intent = _intent(digest(key), destination, current, row, vendor_ids[row.subject_id])
+        if newest is not None and newest.status == "rejected" and newest.fingerprint == row.fingerprint:
+            # The same content offered again: its tries add up.
+            intent = replace(intent, attempts=newest.attempts)
+        intents.append(intent)
     return Plan(tuple(intents), tuple(withdrawn), unchanged, unfinished, refused)
 
 
@@ -167,10 +181,16 @@ def _quietness(row: DesiredRow) -> tuple[int, str, str]:
     return pauses, str(row.payload.get("roomtone_pause_until") or ""), row.subject_id
 
 
-def _was_just_refused(newest: Latest, wanted: str, now: datetime) -> bool:
-    if newest.status != "rejected" or newest.fingerprint != wanted or newest.done_at is None:
+def _is_refused(newest: Latest, wanted: str, vendor_id: str, now: datetime) -> bool:
+    """Whether the very same was refused a short while ago, or so often that a person has to look at it."""
+    if newest.fingerprint != wanted or newest.vendor_id not in (None, vendor_id):
         return False
-    return now - newest.done_at < REFUSED_AGAIN_AFTER
+    if newest.status == "dead":
+        return True
+    if newest.status != "rejected" or newest.done_at is None:
+        return False
+    doublings = min(max(newest.attempts - 1, 0), 10)
+    return now - newest.done_at < min(REFUSED_AGAIN_AT_FIRST * (1 << doublings), REFUSED_AGAIN_AFTER)
 
 
 def _intent(intent_id: str, destination: str, current: Pass, row: DesiredRow, vendor_id: str) -> Intent:
@@ -188,5 +208,6 @@ def _intent(intent_id: str, destination: str, current: Pass, row: DesiredRow, ve
     )
 
 
-def _digest(parts: tuple[str, ...]) -> str:
+def digest(parts: tuple[str, ...]) -> str:
+    """The id of an effect that consists of these parts: the same parts always have the same one."""
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

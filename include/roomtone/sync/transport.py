@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, NoReturn
 
+import httpcore
 import httpx
 
 from roomtone.errors import RoomtoneError
@@ -70,6 +71,14 @@ class VendorUnreachableError(RoomtoneError):
     """Nothing listens there, or it lets nobody in: no call can succeed until a person has looked."""
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How a transport waits and what it measures waiting with, in seconds; a simulation has its own."""
+
+    sleep: Callable[[float], None] = time.sleep
+    timer: Callable[[], float] = time.monotonic
+
+
 @dataclass
 class _Bucket:
     """Two token buckets, one a second and one a minute, both full at the start."""
@@ -94,7 +103,11 @@ class _Bucket:
 
 
 class Transport:
-    """An HTTP client for one destination. Any call that is not one of `endpoints` raises before it leaves."""
+    """An HTTP client for one destination. Any call that is not one of `endpoints` raises before it leaves.
+
+    `check` is called before each call and again immediately before each piece of it is handed to the network; it raises
+    where the sync that owns this client may no longer send.
+    """
 
     def __init__(
         self,
@@ -113,9 +126,16 @@ class Transport:
         self._sleep = sleep
         self._timer = timer
         self._given_up = 0
+        self.check: Callable[[], None] = _always_may_send
+        self._headers: Mapping[str, str] = {}
+        self.epoch = 0
         # The environment is read by the settings alone; a redirect could carry the credential to another host.
         self._client = httpx.Client(
-            headers=dict(headers), timeout=_TIMEOUT, follow_redirects=False, trust_env=False, verify=_certificates()
+            headers=dict(headers),
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            transport=_FencedCarrier(self._check),
         )
 
     def close(self) -> None:
@@ -123,6 +143,15 @@ class Transport:
 
     def sleep(self, seconds: float) -> None:
         self._sleep(seconds)
+
+    def _check(self) -> None:
+        # Asked for anew each time: the fence is set after the client was made.
+        self.check()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the latest answer, names in any case: a version to tie a write to, a rate limit's headroom."""
+        return self._headers
 
     def call(
         self,
@@ -132,9 +161,12 @@ class Transport:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         media_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        is_repeatable: bool | None = None,
     ) -> Any:
         """Makes one call and returns the answer's JSON, None for an empty one.
 
+        `body` is sent as JSON, bytes as they are. `is_repeatable` says it of this call where the endpoint cannot.
         Raises one of the four errors above, each a RoomtoneError.
         """
         endpoint = self._allowed(method, path)
@@ -142,10 +174,12 @@ class Transport:
             method,
             self._base + path,
             params=dict(params or {}),
-            json=body,
-            headers={"content-type": media_type} if body is not None else None,
+            content=body if isinstance(body, bytes) else None,
+            json=None if isinstance(body, bytes) else body,
+            headers=({"content-type": media_type} if body is not None else {}) | dict(headers or {}),
         )
-        return self._exchange(endpoint, request)
+        request.headers["user-agent"] = f"roomtone (epoch {self.epoch})"
+        return self._exchange(endpoint, request, endpoint.is_repeatable if is_repeatable is None else is_repeatable)
 
     def follow(self, link: str) -> Any:
         """The next page at an absolute `link` that the vendor gave; one that leads elsewhere is refused."""
@@ -153,7 +187,7 @@ class Transport:
             raise RoomtoneError(f"{self._name} page link", "leads to another host", "check the connection's URL")
         request = self._client.build_request("GET", link)
         path = httpx.URL(link).path.removeprefix(httpx.URL(self._base).path.rstrip("/"))
-        return self._exchange(self._allowed("GET", path), request)
+        return self._exchange(self._allowed("GET", path), request, True)
 
     def _allowed(self, method: str, path: str) -> Endpoint:
         for endpoint in self._endpoints:
@@ -163,13 +197,16 @@ class Transport:
             f"{self._name} call", f"{method} {path[:80]} is not allowed", "this client has no such call"
         )
 
-    def _exchange(self, endpoint: Endpoint, request: httpx.Request) -> Any:
+    def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool) -> Any:
         thing = f"{self._name} {endpoint.method} {endpoint.path}"
         deadline = self._timer() + BUDGET_SECONDS
+        # An earlier try of a writing call may have had its effect, whatever the last one is told.
+        is_doubtful = False
         for attempt in range(1, TRIES + 1):
             self._wait_for_token(endpoint)
             is_last = attempt == TRIES or self._timer() > deadline
             wait = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+            self.check()
             try:
                 response = self._client.send(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -179,20 +216,30 @@ class Transport:
                     ) from error
                 reason = type(error).__name__
             except httpx.TransportError as error:
-                if is_last or not endpoint.is_repeatable:
+                if is_last or not is_repeatable:
                     self._give_up(thing, None, type(error).__name__)
                 reason = type(error).__name__
+                is_doubtful = endpoint.method != "GET"
             else:
                 for hook in exchange_hooks:
                     hook(request, response)
                 log.debug("%s: %s on try %d", thing, response.status_code, attempt)
+                self._headers = response.headers
                 if response.status_code != 429 and response.status_code < 500:
                     self._given_up = 0
+                    if is_doubtful and response.status_code in (400, 404, 409, 410, 413, 422):
+                        raise VendorUnansweredError(
+                            thing,
+                            f"answered {response.status_code} after a try without an answer",
+                            "the next sync looks it up",
+                        )
                     return self._answer(thing, response)
                 asked = _retry_after(response)
-                is_safe = endpoint.is_repeatable or response.status_code == 429
+                is_safe = is_repeatable or response.status_code == 429
                 if is_last or asked > LONGEST_WAIT_SECONDS or not is_safe:
-                    self._give_up(thing, response.status_code, f"answered {response.status_code}")
+                    status = None if is_doubtful else response.status_code
+                    self._give_up(thing, status, f"answered {response.status_code}")
+                is_doubtful |= response.status_code >= 500 and endpoint.method != "GET"
                 wait = max(wait, asked)
                 reason = str(response.status_code)
             log.warning("%s: %s on try %d, again in %.1f s", thing, reason, attempt, wait)
@@ -244,6 +291,60 @@ class Transport:
         return " ".join(re.sub(r"\+?\d[\d ()-]{7,}\d", "***", text).split())[:300]
 
 
+def _always_may_send() -> None:
+    """What a client without a fence asks."""
+
+
+class _FencedCarrier(httpx.HTTPTransport):
+    """Carries requests over the network and asks `check` right before each write to a socket.
+
+    A process can be stopped between any two of its steps and go on much later. Asked only before a call, a check could
+    be long out of date when the call leaves; asked here, what is left is the time from one instruction to the next.
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__(verify=_certificates(), trust_env=False)
+        # The client has no parameter for a backend of the network; its pool has one.
+        self._pool.close()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=_certificates(),
+            max_connections=4,
+            max_keepalive_connections=2,
+            keepalive_expiry=5.0,
+            network_backend=_FencedBackend(check),
+        )
+
+
+class _FencedBackend(httpcore.SyncBackend):
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _FencedStream(super().connect_tcp(*arguments, **options), self._check)
+
+
+class _FencedStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, check: Callable[[], None]) -> None:
+        self._stream = stream
+        self._check = check
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._check()
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _FencedStream(self._stream.start_tls(*arguments, **options), self._check)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
 @cache
 def _certificates() -> ssl.SSLContext:
     """The authorities that a vendor's certificate is checked against; reading them takes longer than most calls."""
@@ -251,7 +352,14 @@ def _certificates() -> ssl.SSLContext:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the vendor asks to wait, 0 when it does not say."""
+    """Seconds that the vendor asks to wait, 0 when it does not say.
+
+    Braze gives no Retry-After but the second since 1970 at which its window ends, by the clock of its Date header.
+    """
+    reset: str = response.headers.get("x-ratelimit-reset", "")
+    date: str = response.headers.get("date", "")
+    if "retry-after" not in response.headers and reset.isdigit() and date:
+        return max(0.0, int(reset) - parsedate_to_datetime(date).timestamp())
     text: str = response.headers.get("retry-after", "")
     try:
         return max(0.0, float(text))
@@ -264,18 +372,22 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 def _words(response: httpx.Response) -> str:
-    """What a vendor says went wrong: JSON:API errors, Zendesk's `error` and `description`, else the status phrase."""
+    """What a vendor says went wrong: a list of errors, an error with its description, else the status phrase."""
     try:
         answer = response.json()
     except ValueError:
         return response.reason_phrase
     if not isinstance(answer, dict):
         return response.reason_phrase
-    errors = answer.get("errors")
+    meta = answer.get("meta")
+    errors = answer.get("errors") or (meta.get("errors") if isinstance(meta, dict) else None)
     if isinstance(errors, list):
         told = [
-            f"{error.get('code', '')}: {error.get('detail', '')}" for error in errors[:3] if isinstance(error, dict)
+            f"{error.get('code') or error.get('reason') or ''}: {error.get('detail') or error.get('message') or ''}"
+            if isinstance(error, dict)
+            else str(error)
+            for error in errors[:3]
         ]
         return "; ".join(told) or response.reason_phrase
-    told = [str(answer[name]) for name in ("error", "description", "details") if answer.get(name)]
+    told = [str(answer[name]) for name in ("error", "description", "details", "message") if answer.get(name)]
     return ": ".join(told) or response.reason_phrase

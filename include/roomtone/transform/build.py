@@ -9,29 +9,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores import loading, warehouse
 from roomtone.stores.operational import OperationalStore, Pass
+from roomtone.transform.touched import Scope, close_scope, open_scope
+
+log = structlog.get_logger(__name__)
 
 # What readers and destinations use; the layers below are working tables.
 PUBLIC_SCHEMAS = ("marts", "activations")
 
 _THREADS = 2
 
-# Each pass rebuilds the tables and tests the public ones; the views, and the tests of the working tables, change only
-# with the project.
-_EACH_PASS = ("--exclude", "config.materialized:view", "resource_type:test,path:models/intermediate")
+# What a pass over the touched customers runs; the views, and the tests of the working tables, change only with the
+# project, and a pass over everything runs them all.
+_TOUCHED_PASS = ("--exclude", "config.materialized:view", "resource_type:test,path:models/intermediate")
 
 
 @dataclass(frozen=True)
 class TransformReport:
-    """What one transform did: `nodes` counts dbt models and tests that ran, `rows` is by public table."""
+    """What one transform did: `nodes` counts dbt models and tests that ran, `rows` is by public table.
+
+    `whole_because` says why everybody was computed; it is empty where only the `count_touched` customers were, counted
+    under every id that they have.
+    """
 
     pass_sequence: int
     nodes: int
     seconds: float
     rows: dict[str, int]
+    whole_because: str
+    count_touched: int
 
 
 def transform(settings: Settings, current: Pass) -> TransformReport:
@@ -44,20 +55,26 @@ def transform(settings: Settings, current: Pass) -> TransformReport:
     project = _project_hash(settings)
     store = OperationalStore(settings)
     try:
-        has_views = _bring_in(settings, store, current, project)
+        scope = _bring_in(settings, store, current, project)
         with warehouse.held(settings) as path:
-            selection = _EACH_PASS if has_views else ()
-            nodes = run_dbt(settings, path, ["build", "--exclude-resource-type", "unit_test", *selection])
-        rows = _finish(settings, current, project)
+            command = ["build", "--exclude-resource-type", "unit_test"]
+            if not scope.is_whole:
+                command += _TOUCHED_PASS
+            nodes = run_dbt(settings, path, command, is_whole=scope.is_whole)
+        rows = _finish(settings, current, project, scope)
         store.mark_pass(current, "transformed")
     finally:
         store.close()
-    return TransformReport(current.sequence, nodes, time.monotonic() - begun, rows)
+    log.info("transformed", customers=scope.whole_because or scope.count_customers, nodes=nodes)
+    return TransformReport(
+        current.sequence, nodes, time.monotonic() - begun, rows, scope.whole_because, scope.count_customers
+    )
 
 
-def run_dbt(settings: Settings, path: Path, arguments: Sequence[str]) -> int:
+def run_dbt(settings: Settings, path: Path, arguments: Sequence[str], *, is_whole: bool = True) -> int:
     """Run one dbt command on the warehouse at `path`, which the caller holds; returns how many nodes ran.
 
+    Everybody's rows are computed, or those of the touched customers alone (`touched.open_scope`, which must have run).
     No connection of dbt's is left open afterwards. Raises RoomtoneError naming the first node that failed.
     """
     # Heavy to import: seconds that only a process which transforms should pay.
@@ -66,6 +83,7 @@ def run_dbt(settings: Settings, path: Path, arguments: Sequence[str]) -> int:
     folder = _working_folder(settings, path)
     command = [
         *arguments,
+        *(("--full-refresh",) if is_whole and arguments[0] in {"build", "run"} else ()),
         *("--project-dir", str(settings.dbt_dir)),
         *("--profiles-dir", str(folder)),
         *("--target-path", str(folder / "target")),
@@ -92,32 +110,26 @@ def run_dbt(settings: Settings, path: Path, arguments: Sequence[str]) -> int:
     return len(results)
 
 
-def _bring_in(settings: Settings, store: OperationalStore, current: Pass, project: str) -> bool:
-    """Copy the operational store into the `raw` schema; what has landed is there since it was scored.
-
-    Returns whether the warehouse already holds the views of this very project.
-    """
+def _bring_in(settings: Settings, store: OperationalStore, current: Pass, project: str) -> Scope:
+    """Copy the operational store into the `raw` schema, and find out whom the pass touches."""
     from roomtone.transform.mirror import mirror
 
     with warehouse.connect(settings) as connection:
         loading.ensure_raw_tables(connection)
-        mirror(settings, connection, store, current)
-        connection.execute("create table if not exists raw.built_projects (project_hash varchar)")
-        built = connection.execute("select 1 from raw.built_projects where project_hash = ?", [project]).fetchone()
-        if built is None:
-            # From here on the views may be half of one project and half of another.
-            connection.execute("delete from raw.built_projects")
-    return built is not None
+        return open_scope(connection, current, project, lambda: mirror(settings, connection, store, current))
 
 
 def _project_hash(settings: Settings) -> str:
-    """Hash of every file of the dbt project, and of where each is."""
+    """Hash of every file that makes the dbt project, and of where each is."""
     if not (settings.dbt_dir / "dbt_project.yml").is_file():
         raise RoomtoneError(
             "dbt project", f"{settings.dbt_dir} holds no dbt_project.yml", "run roomtone from its checkout"
         )
     digest = hashlib.sha256()
-    for file in sorted(path for path in settings.dbt_dir.rglob("*") if path.suffix in {".sql", ".yml"}):
+    sources = [settings.dbt_dir / "dbt_project.yml"]
+    for folder in ("models", "macros", "tests"):
+        sources += sorted(path for path in (settings.dbt_dir / folder).rglob("*") if path.suffix in {".sql", ".yml"})
+    for file in sources:
         digest.update(f"{file.relative_to(settings.dbt_dir)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -163,8 +175,8 @@ def _closed_afterwards() -> Iterator[None]:
         DuckDBConnectionManager.close_all_connections()
 
 
-def _finish(settings: Settings, current: Pass, project: str) -> dict[str, int]:
-    """Remember that the whole project is built, and count the rows of the public tables."""
+def _finish(settings: Settings, current: Pass, project: str, scope: Scope) -> dict[str, int]:
+    """Remember what the pass left, and count the rows of the public tables."""
     with warehouse.connect(settings) as connection:
         sequence = connection.execute("select pass_sequence from raw.current_pass").fetchone()
         if sequence is None or int(sequence[0]) != current.sequence:
@@ -173,8 +185,7 @@ def _finish(settings: Settings, current: Pass, project: str) -> dict[str, int]:
                 "another pass was transformed at the same time",
                 "let one run end before the next begins",
             )
-        connection.execute("delete from raw.built_projects")
-        connection.execute("insert into raw.built_projects values (?)", [project])
+        close_scope(connection, current, project, scope)
         names = connection.execute(
             "select schema_name, table_name from duckdb_tables() where list_contains(?, schema_name) order by all",
             [list(PUBLIC_SCHEMAS)],

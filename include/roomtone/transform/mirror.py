@@ -4,6 +4,8 @@ dbt reads the pass, the policies, people's overrides and what the destinations a
 else: a model never sees a setting, a clock or the operational store.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -124,9 +126,10 @@ def mirror(
     connection: duckdb.DuckDBPyConnection,
     store: OperationalStore,
     current: Pass,
-) -> None:
+) -> str:
     """Replace the mirrored tables of the `raw` schema for one pass, all of them in one transaction.
 
+    Returns the hash of the policies, which is another one whenever any of them begins, ends or says something else.
     Raises RoomtoneError when a published policy cannot be read; the tables then stay as they were.
     """
     rows = mirrored_rows(store, current)
@@ -142,6 +145,12 @@ def mirror(
         connection.rollback()
         raise
     connection.commit()
+    return _policies_hash(rows)
+
+
+def _policies_hash(tables: Tables) -> str:
+    told = {name: rows for name, rows in tables.items() if "policy_id" in MIRRORED[name].names}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def mirrored_rows(store: OperationalStore, current: Pass) -> Tables:

@@ -1,14 +1,38 @@
 """The destinations by name."""
 
+from collections.abc import Callable
+
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync.destinations.base import Destination
+from roomtone.sync.destinations.braze import Braze
+from roomtone.sync.destinations.customerio import CustomerIo
 from roomtone.sync.destinations.files import Files
 from roomtone.sync.destinations.klaviyo import Klaviyo
+from roomtone.sync.destinations.request_tracker import RequestTracker
+from roomtone.sync.destinations.sftp import Sftp
+from roomtone.sync.destinations.tables import Csv, Parquet
+from roomtone.sync.destinations.webhook import Webhook
 from roomtone.sync.destinations.zendesk import Zendesk
+from roomtone.sync.transport import Timing
 
-_CLASSES: dict[str, type[Destination]] = {"files": Files, "klaviyo": Klaviyo, "zendesk": Zendesk}
+_Opener = Callable[[Settings, OperationalStore, int, Timing | None], Destination]
+
+# A new destination is one file, one line here and one line in the table of tests/sync/test_conformance.py.
+_KNOWN: dict[type[Destination], _Opener] = {
+    Files: lambda settings, _, run, __: Files(settings, run),
+    Csv: lambda settings, _, run, __: Csv(settings, run),
+    Parquet: lambda settings, _, run, __: Parquet(settings, run),
+    Sftp: lambda settings, _, run, __: Sftp(settings.connection("sftp"), run),
+    Klaviyo: lambda settings, store, _, timing: Klaviyo(settings.connection("klaviyo"), store, timing),
+    Braze: lambda settings, store, _, __: Braze(settings.connection("braze"), store),
+    CustomerIo: lambda settings, store, _, __: CustomerIo(settings.connection("customerio"), store),
+    Webhook: lambda settings, *_: Webhook(settings.connection("webhook")),
+    Zendesk: lambda settings, *_: Zendesk(settings.connection("zendesk")),
+    RequestTracker: lambda settings, *_: RequestTracker(settings.connection("request_tracker")),
+}
+_CLASSES: dict[str, type[Destination]] = {declared.name: declared for declared in _KNOWN}
 NAMES = tuple(_CLASSES)
 
 
@@ -23,11 +47,8 @@ def destination_class(name: str) -> type[Destination]:
         ) from None
 
 
-def open_destination(settings: Settings, store: OperationalStore, name: str, sync_run_id: int) -> Destination:
+def open_destination(
+    settings: Settings, store: OperationalStore, name: str, sync_run_id: int, timing: Timing | None = None
+) -> Destination:
     """The destination `name`, connected; raises RoomtoneError for an unknown one or one without an address."""
-    declared = destination_class(name)
-    if declared is Files:
-        return Files(settings, sync_run_id)
-    if declared is Klaviyo:
-        return Klaviyo(settings.connection(name), store)
-    return Zendesk(settings.connection(name))
+    return _KNOWN[destination_class(name)](settings, store, sync_run_id, timing)

@@ -1,14 +1,15 @@
 """The small interface of a destination: what it takes, how much at once, and what a repeated call means there."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from roomtone.sync.desired import DesiredRow, canonical
+from roomtone.sync.desired import RECOVERY_EVENT, DesiredRow, canonical
 from roomtone.sync.plan import Intent
+from roomtone.sync.transport import Endpoint, Transport
 
 
 class Answer(StrEnum):
@@ -18,6 +19,31 @@ class Answer(StrEnum):
     REJECTED = "rejected"  # it said no, and nothing happened there
     UNKNOWN = "unknown"  # it may have happened or not
     DEFERRED = "deferred"  # nothing happened, and it may be sent again
+    GONE = "gone"  # the record is not there any more: nothing happened, and the customer is to be looked for again
+
+
+class Idempotency(StrEnum):
+    """What a second call with the same content does."""
+
+    STATE = "state"  # it sets what is set already
+    DEDUPLICATED = "deduplicated"  # the destination knows the id of the first and drops it
+    NONE = "none"  # it is a second effect
+
+
+class Nulls(StrEnum):
+    """What a null in a payload does to the value that the destination holds."""
+
+    CLEAR = "clear"
+    KEEP = "keep"
+    STORED = "stored"  # it is written down like any other value
+
+
+class Removal(StrEnum):
+    """How a subject stops being in a state."""
+
+    BY_VALUE = "by_value"  # its properties say so; the record stays
+    WHOLE_FILE = "whole_file"  # it is missing from the next complete file
+    NEVER = "never"
 
 
 @dataclass(frozen=True)
@@ -29,22 +55,66 @@ class Outcome:
     words: str = ""
 
 
-class Destination(ABC):
-    """A place that is brought to the desired state.
+@dataclass(frozen=True)
+class PromotionalSend:
+    """A live campaign or flow and the profile properties that leave somebody out of it.
 
-    `kinds` in the order in which they are sent. `batch_sizes` and `batch_bytes` bound one `send`. `can_create_profiles`
-    is False everywhere so far: a person whom the platform does not have is skipped. `reaches_people` is False for a
-    destination that only writes down what would be sent: for it, now is the pass's own instant. `shares_records` is
-    True where many subjects go into one record of the destination.
+    `excluded_by` is None where the destination does not tell.
+    """
+
+    send_id: str
+    kind: str
+    name: str
+    channel: str
+    scope: str | None
+    excluded_by: frozenset[str] | None
+
+
+class Destination(ABC):
+    """A place that is brought to the desired state, and what it declares of itself.
+
+    `kinds` in the order in which they are sent. `batch_sizes` and `batch_bytes` bound one `send`. `rate_limits` are the
+    only calls that leave, each with its limit. `can_create_profiles` is False everywhere so far: a person whom the
+    platform does not have is skipped. `idempotency` per kind: what is not named sets a state, and an event that is not
+    named is a new effect each time, so that one in doubt is not sent again before it would be visible twice over.
+    `visibility_lag`: an effect that was accepted can be read back after that long. `can_read_back` is False where
+    nothing can be asked; there, accepted is the end. `reaches_people` is False for a destination that only writes down
+    what would be sent: for it, now is the pass's own instant. `shares_records` is True where many subjects go into one
+    record of the destination.
     """
 
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
     batch_sizes: ClassVar[Mapping[str, int]]
     batch_bytes: ClassVar[int] = 4_000_000
+    rate_limits: ClassVar[tuple[Endpoint, ...]] = ()
     can_create_profiles: ClassVar[bool] = False
+    idempotency: ClassVar[Mapping[str, Idempotency]] = {}
+    nulls: ClassVar[Nulls] = Nulls.CLEAR
+    removal: ClassVar[Removal] = Removal.BY_VALUE
+    visibility_lag: ClassVar[timedelta] = timedelta(seconds=60)
+    can_read_back: ClassVar[bool] = True
     reaches_people: ClassVar[bool] = True
     shares_records: ClassVar[bool] = False
+
+    _http: Transport | None = None
+
+    def repeats(self, kind: str) -> Idempotency:
+        """What sending the same intent of a kind twice does here."""
+        return self.idempotency.get(kind, Idempotency.NONE if kind == RECOVERY_EVENT else Idempotency.STATE)
+
+    def fence(self, check: Callable[[], None], epoch: int) -> None:
+        """Has `check` called immediately before a call leaves; it raises where this sync may not send.
+
+        `epoch` is told with each call, so that a vendor's log shows under which lease it was made.
+        """
+        if self._http is not None:
+            self._http.check = check
+            self._http.epoch = epoch
+
+    def account(self) -> str | None:
+        """The account that the credential opens, as the destination names it; None where it cannot be asked."""
+        return None
 
     def takes(self, row: DesiredRow) -> bool:
         """Whether a row is meant for this destination at all."""
@@ -69,15 +139,29 @@ class Destination(ABC):
     def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:
         """Ids of the intents whose effect can be seen at the destination now."""
 
-    def close(self) -> None:  # noqa: B027 - a destination without connections has nothing to end
+    def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:  # noqa: ARG002 - for those that can be asked
+        """What the destination holds per record, under the names of a payload; records that it lacks are left out."""
+        return {}
+
+    def promotional_sends(self) -> list[PromotionalSend]:
+        """The campaigns and flows that are live or scheduled; empty where they cannot be asked for."""
+        return []
+
+    def close(self) -> None:
         """Ends connections."""
+        if self._http is not None:
+            self._http.close()
+
+    def weight(self, intent: Intent) -> int:
+        """How many bytes an intent takes in a call, at most."""
+        return len(canonical(intent.payload).encode()) + 200
 
     def batches(self, kind: str, intents: Iterable[Intent]) -> Iterator[list[Intent]]:
         """Cuts intents into batches by count and by bytes of payload."""
         batch: list[Intent] = []
         size = 0
         for intent in intents:
-            weight = len(canonical(intent.payload)) + 200
+            weight = self.weight(intent)
             if batch and (len(batch) >= self.batch_sizes[kind] or size + weight > self.batch_bytes):
                 yield batch
                 batch, size = [], 0

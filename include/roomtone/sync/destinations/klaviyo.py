@@ -10,14 +10,22 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
+from roomtone.sync import checkpoints
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, rfc3339
-from roomtone.sync.destinations.base import Answer, Destination, Outcome
+from roomtone.sync.destinations import klaviyo_sends
+from roomtone.sync.destinations.base import Answer, Destination, Idempotency, Outcome, PromotionalSend
 from roomtone.sync.identities import IdentityBook
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
+from roomtone.sync.transport import (
+    Endpoint,
+    Timing,
+    Transport,
+    VendorBusyError,
+    VendorRefusedError,
+    VendorUnansweredError,
+)
 
 REVISION = "2026-07-15"
 MEDIA_TYPE = "application/vnd.api+json"
@@ -32,6 +40,12 @@ ENDPOINTS = (
     # Repeatable because each event carries a unique_id, of which only the first is recorded.
     Endpoint("POST", "/api/events", 350, 3500),
     Endpoint("GET", "/api/events", 350, 3500),
+    Endpoint("GET", "/api/metrics", 10, 150),
+    Endpoint("GET", "/api/accounts", 1, 15),
+    Endpoint("GET", "/api/campaigns", 10, 150),
+    Endpoint("GET", "/api/flows", 3, 60),
+    Endpoint("GET", "/api/flows/{}", 3, 60),
+    Endpoint("GET", "/api/segments", 75, 750),
 )
 
 # "page[size] ... Max: 100" for profiles; longer filters would make addresses that proxies refuse.
@@ -50,14 +64,28 @@ class Klaviyo(Destination):
     kinds: ClassVar[tuple[str, ...]] = (PROFILE_PROPERTIES, RECOVERY_EVENT)
     # "Accepts up to 10,000 profiles per request. The maximum allowed payload size is 5MB."
     batch_sizes: ClassVar[Mapping[str, int]] = {PROFILE_PROPERTIES: 10_000, RECOVERY_EVENT: 50}
+    batch_bytes: ClassVar[int] = 4_900_000
+    rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
+    # "If a unique_id is repeated for the same profile and metric, only the first is recorded."
+    idempotency: ClassVar[Mapping[str, Idempotency]] = {
+        PROFILE_PROPERTIES: Idempotency.STATE,
+        RECOVERY_EVENT: Idempotency.DEDUPLICATED,
+    }
 
-    def __init__(self, connection: Connection, store: OperationalStore) -> None:
+    def __init__(self, connection: Connection, store: OperationalStore, timing: Timing | None = None) -> None:
         headers = {"Authorization": f"Klaviyo-API-Key {connection.token}", "revision": REVISION, "Accept": MEDIA_TYPE}
-        self._http = Transport(connection, headers, ENDPOINTS)
+        timing = timing or Timing()
+        self._http: Transport = Transport(connection, headers, ENDPOINTS, sleep=timing.sleep, timer=timing.timer)
         self._identities = IdentityBook(store, self.name)
+        self._metrics: dict[str, str] = {}
 
-    def close(self) -> None:
-        self._http.close()
+    def account(self) -> str | None:
+        accounts = self._http.call("GET", "/api/accounts")["data"]
+        return str(accounts[0]["id"]) if accounts else None
+
+    def weight(self, intent: Intent) -> int:
+        # The property that says when it was synced and the envelope of a profile are not in the payload.
+        return super().weight(intent) - 50 if intent.kind == PROFILE_PROPERTIES else super().weight(intent)
 
     def vendor_ids(self, rows: Sequence[DesiredRow], now: datetime) -> dict[str, str]:
         profile_ids = self._identities.resolve(rows, now, self._find_by_email)
@@ -77,7 +105,8 @@ class Klaviyo(Destination):
 
     def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:
         if kind == RECOVERY_EVENT:
-            return {intent.intent_id for intent in intents if self._has_event(intent)}
+            seen = self._triggers_seen(intents)
+            return {intent.intent_id for intent in intents if intent.subject_id in seen}
         held = self._properties(intent.vendor_id for intent in intents)
         return {
             intent.intent_id
@@ -85,6 +114,12 @@ class Klaviyo(Destination):
             if intent.vendor_id in held
             and all(held[intent.vendor_id].get(name) == value for name, value in intent.payload.items())
         }
+
+    def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        return self._properties(vendor_ids) if kind == PROFILE_PROPERTIES else {}
+
+    def promotional_sends(self) -> list[PromotionalSend]:
+        return klaviyo_sends.promotional_sends(self._http)
 
     def _find_by_email(self, addresses: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -110,19 +145,7 @@ class Klaviyo(Destination):
         yield from self._pages(self._http.call("GET", "/api/profiles", params=params))
 
     def _pages(self, page: Any) -> Iterator[dict[str, Any]]:
-        followed: set[str] = set()
-        while True:
-            yield from page["data"]
-            # The end of a list is a missing `next` or a null one.
-            link = (page.get("links") or {}).get("next")
-            if not link:
-                return
-            if link in followed:
-                raise RoomtoneError(
-                    f"{self.name} page link", "leads round in a circle", "try again; then tell the vendor"
-                )
-            followed.add(link)
-            page = self._http.follow(link)
+        return klaviyo_sends.pages(self._http, page)
 
     def _update(self, intent: Intent, now: datetime) -> Outcome:
         body = {"data": _profile(intent, now)}
@@ -132,6 +155,7 @@ class Klaviyo(Destination):
     def _outcome(self, intent: Intent, method: str, path: str, body: Any) -> Outcome:
         try:
             self._http.call(method, path, body=body, media_type=MEDIA_TYPE)
+            checkpoints.reached("call_answered")
         except VendorRefusedError as refusal:
             if refusal.status == 404:
                 return self._gone(intent)
@@ -144,7 +168,9 @@ class Klaviyo(Destination):
 
     def _gone(self, intent: Intent) -> Outcome:
         self._identities.forget([intent.vendor_id])
-        return Outcome(intent.intent_id, Answer.REJECTED, "not on the platform any more")
+        # A state is planned anew for the record that the customer is now; an event keeps its one intent.
+        answer = Answer.GONE if intent.kind == RECOVERY_EVENT else Answer.REJECTED
+        return Outcome(intent.intent_id, answer, "not on the platform any more")
 
     def _present(self, batch: Sequence[Intent]) -> tuple[list[Intent], list[Outcome]]:
         """Splits off the intents whose profile is gone: an import or an event would create it again."""
@@ -181,6 +207,7 @@ class Klaviyo(Destination):
         except VendorUnansweredError as error:
             return [Outcome(intent.intent_id, Answer.UNKNOWN, error.value) for intent in batch]
         jobs.append((str(job["id"]), batch))
+        checkpoints.reached("job_handed_in")
         return []
 
     def _follow_job(self, job_id: str, batch: Sequence[Intent]) -> list[Outcome]:
@@ -224,18 +251,38 @@ class Klaviyo(Destination):
             outcomes.append(self._outcome(intent, "POST", "/api/events", {"data": _event(intent)}))
         return outcomes
 
-    def _has_event(self, intent: Intent) -> bool:
-        since = (intent.sent_at or intent.as_of) - _LOOK_BACK
-        params = {
-            "filter": f'equals(profile_id,"{intent.vendor_id}"),greater-or-equal(datetime,{rfc3339(since)})',
-            "fields[event]": "event_properties",
-            "page[size]": "200",
-        }
-        events = self._pages(self._http.call("GET", "/api/events", params=params))
-        return any(
-            (event["attributes"].get("event_properties") or {}).get("trigger_id") == intent.subject_id
-            for event in events
-        )
+    def _triggers_seen(self, intents: Sequence[Intent]) -> set[str]:
+        """Which of these triggers Klaviyo has an event of, whoever has it now: profiles get merged, with their events.
+
+        One walk over the events of each metric from a little before the first of them can have been sent.
+        """
+        by_metric: dict[str, list[Intent]] = {}
+        for intent in intents:
+            by_metric.setdefault(metric_name(str(intent.payload["kind"])), []).append(intent)
+        seen: set[str] = set()
+        for name, part in by_metric.items():
+            metric_id = self._metric_id(name)
+            if metric_id is None:
+                continue
+            since = min(intent.sent_at or intent.as_of for intent in part) - _LOOK_BACK
+            params = {
+                "filter": f'equals(metric_id,"{metric_id}"),greater-or-equal(datetime,{rfc3339(since)})',
+                "fields[event]": "event_properties",
+                "page[size]": "1000",
+            }
+            wanted = {intent.subject_id for intent in part}
+            for event in self._pages(self._http.call("GET", "/api/events", params=params)):
+                seen.add(str((event["attributes"].get("event_properties") or {}).get("trigger_id")))
+                if wanted <= seen:
+                    break
+        return seen
+
+    def _metric_id(self, name: str) -> str | None:
+        """The id of a metric; None while Klaviyo has no event of it, which is when it makes one."""
+        if name not in self._metrics:
+            for metric in self._pages(self._http.call("GET", "/api/metrics", params={"fields[metric]": "name"})):
+                self._metrics[str(metric["attributes"]["name"])] = str(metric["id"])
+        return self._metrics.get(name)
 
 
 def metric_name(kind: str) -> str:

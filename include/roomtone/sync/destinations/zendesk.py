@@ -31,13 +31,11 @@ class Zendesk(Destination):
     name: ClassVar[str] = "zendesk"
     kinds: ClassVar[tuple[str, ...]] = (TICKET_ROUTING,)
     batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: 25}
+    rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
 
     def __init__(self, connection: Connection) -> None:
-        self._http = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
+        self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
         self._groups: dict[str, int] | None = None
-
-    def close(self) -> None:
-        self._http.close()
 
     def takes(self, row: DesiredRow) -> bool:
         return super().takes(row) and row.source == _SOURCE

@@ -1,0 +1,90 @@
+"""A brand served as a process of its own, for trials that need one: its log, its clock and its faults over HTTP."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from roomtone.clock import parse_instant
+from roomtone.errors import RoomtoneError
+from roomtone.sandbox.marketing_api import AUTHORIZATION, REVISION
+from roomtone.settings import PROJECT_ROOT, Settings, load_settings
+
+_KLAVIYO = {"Authorization": AUTHORIZATION, "revision": REVISION}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running brand."""
+
+    url: str
+
+    def now(self) -> datetime:
+        return parse_instant(self._get("/clock")["now"])
+
+    def advance(self, seconds: float) -> None:
+        httpx.post(f"{self.url}/clock", json={"advance_seconds": seconds}, timeout=120).raise_for_status()
+
+    def fail(self, seed: int, **rates: float) -> None:
+        """What goes wrong from now on; no rates at all: nothing any more."""
+        httpx.post(f"{self.url}/faults", json={"seed": seed, "rates": rates}, timeout=60).raise_for_status()
+
+    def log(self, *kinds: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self._get("/log", kind=",".join(kinds))["entries"]
+        return entries
+
+    def profiles(self) -> dict[str, dict[str, Any]]:
+        """The attributes of every profile by its id, as the platform's own API shows them."""
+        found: dict[str, dict[str, Any]] = {}
+        link: str | None = f"{self.url}/klaviyo/api/profiles?page[size]=100"
+        with httpx.Client(headers=_KLAVIYO, timeout=60) as client:
+            while link:
+                answer = client.get(link)
+                if answer.status_code == 429:
+                    self.advance(float(answer.headers["retry-after"]))
+                    continue
+                page = answer.raise_for_status().json()
+                found |= {row["id"]: row["attributes"] for row in page["data"]}
+                link = page["links"].get("next")
+        return found
+
+    def settings(self, home: Path) -> Settings:
+        """A roomtone that syncs to this brand's platform, by its clock."""
+        return load_settings(
+            {
+                "ROOMTONE_HOME": str(home),
+                "ROOMTONE_DESTINATIONS": "klaviyo",
+                "ROOMTONE_CLOCK_URL": f"{self.url}/clock",
+                "ROOMTONE_KLAVIYO_URL": f"{self.url}/klaviyo",
+                "ROOMTONE_KLAVIYO_TOKEN": AUTHORIZATION.split()[-1],
+            }
+        )
+
+    def _get(self, path: str, **params: str) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{self.url}{path}", params=params, timeout=120).raise_for_status().json()
+        return answer
+
+
+@contextmanager
+def served(customers: int, seed: int = 7, history_days: int = 11) -> Iterator[Served]:
+    """Serves a brand for the length of a block."""
+    command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--seed", str(seed)]
+    command += ["--customers", str(customers), "--history-days", str(history_days)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=PROJECT_ROOT, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("sandbox ready "):
+            raise RoomtoneError("sandbox", f"did not start with {customers} customers", "run its command by hand")
+        yield Served(line.split()[-1])
+    finally:
+        process.terminate()
+        process.wait(timeout=20)

@@ -1,0 +1,138 @@
+"""The tables of the operational store that keep the sync right: who may send, what was sent, what was held and found.
+
+The outbox itself and the acknowledged state are in `operational.py`; a row here says something about them.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from roomtone.stores.operational import OperationalStore, UtcDateTime, metadata
+
+# Who may work on a destination now. Every write of a sync touches the row of its own epoch, so that two never overlap.
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("holder", sa.String, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# Every epoch there ever was; they only grow.
+lease_epochs = sa.Table(
+    "lease_epochs",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("holder", sa.String, nullable=False),
+    sa.Column("claimed_at", UtcDateTime, nullable=False),
+)
+
+# One row for each time that an intent was handed to a destination, with the answer once there is one.
+effects = sa.Table(
+    "effects",
+    metadata,
+    sa.Column("effect_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("intent_id", sa.String, nullable=False, index=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("destination", sa.String, nullable=False),
+    sa.Column("sync_run_id", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("vendor_id", sa.String, nullable=False),
+    sa.Column("claimed_at", UtcDateTime, nullable=False),
+    sa.Column("answered_at", UtcDateTime),
+    sa.Column("answer", sa.String),
+    sa.Column("words", sa.Text),
+    sa.Column("data_as_of", UtcDateTime, nullable=False),
+)
+
+# The account that a destination's credential opened at the first sync.
+account_pins = sa.Table(
+    "account_pins",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("account_id", sa.String, nullable=False),
+    sa.Column("credential_hash", sa.String, nullable=False),
+    sa.Column("pinned_at", UtcDateTime, nullable=False),
+    sa.Column("checked_at", UtcDateTime, nullable=False),
+)
+
+# What a guardrail held, until a person releases it or the reason is gone.
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("hold_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("destination", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("count_held", sa.Integer, nullable=False),
+    sa.Column("sync_run_id", sa.Integer, nullable=False),
+    sa.Column("held_at", UtcDateTime, nullable=False),
+    sa.Column("released_at", UtcDateTime),
+    sa.Column("released_by", sa.String),
+    sa.Column("ended_at", UtcDateTime),
+)
+
+# How far the acknowledged state of a destination has moved on: the version of its newest row.
+acknowledged_versions = sa.Table(
+    "acknowledged_versions",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+
+# Where a platform was found to hold something else than it had acknowledged.
+drifts = sa.Table(
+    "drifts",
+    metadata,
+    sa.Column("drift_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("destination", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("subject_id", sa.String, nullable=False, index=True),
+    sa.Column("vendor_id", sa.String, nullable=False),
+    sa.Column("property", sa.String, nullable=False),
+    sa.Column("acknowledged", sa.Text),
+    sa.Column("found", sa.Text),
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("found_at", UtcDateTime, nullable=False),
+    sa.Column("repaired_at", UtcDateTime),
+)
+
+# The live campaigns and flows of a platform as the last reconciliation saw them.
+promotional_sends = sa.Table(
+    "promotional_sends",
+    metadata,
+    sa.Column("destination", sa.String, primary_key=True),
+    sa.Column("send_id", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("channel", sa.String, nullable=False),
+    sa.Column("scope", sa.String),
+    sa.Column("lacks", sa.Text, nullable=False),
+    sa.Column("checked_at", UtcDateTime, nullable=False),
+)
+
+# When each source was last read to its end; what a pass knows is as old as its oldest source.
+source_reads = sa.Table(
+    "source_reads",
+    metadata,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("read_at", UtcDateTime, nullable=False),
+)
+
+
+def note_source_read(store: OperationalStore, source: str, read_at: datetime) -> None:
+    """Keep that `source` was read to its end, as of `read_at`."""
+    with store.begin() as connection:
+        connection.execute(source_reads.delete().where(source_reads.c.source == source))
+        connection.execute(source_reads.insert().values(source=source, read_at=read_at))
+
+
+def oldest_source_read(store: OperationalStore, sources: Iterable[str]) -> datetime | None:
+    """The instant up to which every one of `sources` that was ever read is known; None where none was."""
+    with store.begin() as connection:
+        query = sa.select(sa.func.min(source_reads.c.read_at)).where(source_reads.c.source.in_(list(sources)))
+        return connection.execute(query).scalar_one_or_none()

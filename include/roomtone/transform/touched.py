@@ -1,0 +1,355 @@
+"""Whom a pass touches: the customers whose rows may differ from the last pass, and their records alone for dbt to read.
+
+A customer is touched by a record, score, override or outcome that came in since the last pass, whatever its own time;
+by time itself, once an edge of theirs has passed (`int_customer_edges`); and by a tie to somebody who is: one address,
+one ticket merged into another, one order. The set is closed under those ties, so that every row of a touched customer
+can be computed from the records of touched customers, and nobody else's row can depend on them. What customers share
+beyond that, the budgets of recovery rules, is placed anew for the months concerned (`int_trigger_budgets`).
+
+Where that cannot be told (no last pass, or another project, policy or model, or time that went back) the pass is whole.
+"""
+
+# ruff: noqa: S608 - every name in a query comes from the contract or the catalogue; values are bound
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+
+from roomtone.contract import STREAMS
+from roomtone.stores.operational import Pass
+
+# Past both of these a pass over everything is cheaper than one over the touched.
+MOST_TOUCHED = 5_000
+MOST_TOUCHED_SHARE = 0.2
+
+# Tables of the intermediate layer that hold everybody; the others hold what the last pass computed.
+KEPT_BETWEEN_PASSES = (
+    "int_customer_edges",
+    "int_customer_identities",
+    "int_customers",
+    "int_ticket_activity",
+    "int_ticket_tiers",
+    "int_trigger_allowances",
+)
+
+_STATE = {
+    "last_pass": "pass_sequence bigint, as_of timestamp, project_hash varchar, policies_hash varchar,"
+    " model_version varchar, model_scored_at timestamp",
+    "kept_tables": "name varchar, row_count bigint",
+    "transformed_loads": "source varchar, load_id varchar",
+    "records_ahead": "stream varchar, record_id varchar, dated_at timestamp",
+}
+
+# When a record begins to exist; a message not before it was written, even by its own account.
+_DATED_AT = {"messages": "greatest(version_at, created_at)"}
+
+# What is compared with the mirror of the last pass: table, the column that leads to a customer.
+_MIRRORED_FACTS = {"overrides": "customer_id", "trigger_outcomes": "trigger_id", "routing_outcomes": "ticket_id"}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one pass computes. `whole_because` is empty where that is the touched customers alone."""
+
+    whole_because: str
+    count_customers: int
+    policies_hash: str
+    model_version: str | None = None
+    model_scored_at: datetime | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.whole_because)
+
+
+@dataclass(frozen=True)
+class _LastPass:
+    as_of: datetime
+    project_hash: str
+    policies_hash: str
+    model_version: str | None
+    model_scored_at: datetime | None
+
+
+def open_scope(
+    connection: duckdb.DuckDBPyConnection, current: Pass, project_hash: str, mirror: Callable[[], str]
+) -> Scope:
+    """Find out whom `current` touches and write their records to the schema `touched`.
+
+    `mirror` brings the operational store's tables up to date and returns the hash of the policies among them. Until
+    `close_scope` the warehouse counts as half-computed: a pass that finds it so is whole.
+    """
+    for table, columns in _STATE.items():
+        connection.execute(f"create table if not exists raw.{table} ({columns})")
+    last = _take_last_pass(connection)
+    damage = _damage(connection) if last else ""
+    for table in _MIRRORED_FACTS if last else ():
+        connection.execute(f"drop table if exists temp.before_{table}")
+        connection.execute(f"create temporary table before_{table} as select * from raw.{table}")
+    policies_hash = mirror()
+    _find_fresh_loads(connection)
+    as_of = current.as_of.astimezone(UTC).replace(tzinfo=None)
+
+    reason = damage or _whole_because(last, as_of, project_hash, policies_hash)
+    if last is None or reason:
+        return Scope(reason, 0, policies_hash)
+    model_version, model_scored_at = _model_in_force(connection, last)
+    if model_version != last.model_version:
+        return Scope(f"model {model_version} came into force", 0, policies_hash)
+    count = _touch(connection, last.as_of, as_of)
+    everybody = _count(connection, _KEPT_IDENTITIES)
+    if count > max(MOST_TOUCHED, MOST_TOUCHED_SHARE * everybody):
+        return Scope(f"{count} of {everybody} customers are touched", count, policies_hash)
+    _write_records(connection, as_of, model_version)
+    return Scope("", count, policies_hash, model_version, model_scored_at)
+
+
+def close_scope(connection: duckdb.DuckDBPyConnection, current: Pass, project_hash: str, scope: Scope) -> None:
+    """Remember what the finished pass has seen and left, for the next one to go on from."""
+    as_of = current.as_of.astimezone(UTC).replace(tzinfo=None)
+    connection.begin()
+    try:
+        _remember_ahead(connection, as_of, scope)
+        connection.execute("insert into raw.transformed_loads select source, load_id from raw.fresh_loads")
+        connection.execute("delete from raw.fresh_loads")
+        connection.execute("delete from raw.kept_tables")
+        connection.executemany(
+            "insert into raw.kept_tables values (?, ?)",
+            [(name, _count(connection, name)) for name in kept_names(connection)],
+        )
+        model = (scope.model_version, scope.model_scored_at) if not scope.is_whole else _latest_model(connection)
+        connection.execute("delete from raw.last_pass")
+        connection.execute(
+            "insert into raw.last_pass values (?, ?, ?, ?, ?, ?)",
+            [current.sequence, as_of, project_hash, scope.policies_hash, *model],
+        )
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _whole_because(last: _LastPass | None, as_of: datetime, project_hash: str, policies_hash: str) -> str:
+    if last is None:
+        return "no finished pass to go on from"
+    if last.project_hash != project_hash:
+        return "the dbt project changed"
+    if last.as_of > as_of:
+        return f"the last pass was as of {last.as_of:%Y-%m-%dT%H:%M:%SZ}, later than this one"
+    if last.policies_hash != policies_hash:
+        return "the policies changed"
+    return ""
+
+
+def _take_last_pass(connection: duckdb.DuckDBPyConnection) -> _LastPass | None:
+    row = connection.execute(
+        "select as_of, project_hash, policies_hash, model_version, model_scored_at from raw.last_pass"
+    ).fetchone()
+    connection.execute("delete from raw.last_pass")
+    return None if row is None else _LastPass(*row)
+
+
+def kept_names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The tables that hold everybody's rows, as `schema.name`: all public ones, and some of the intermediate layer."""
+    rows = connection.execute(
+        "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'"
+        " and table_schema in ('intermediate', 'marts', 'activations') order by table_schema, table_name"
+    ).fetchall()
+    return [f"{schema}.{name}" for schema, name in rows if schema != "intermediate" or name in KEPT_BETWEEN_PASSES]
+
+
+def _damage(connection: duckdb.DuckDBPyConnection) -> str:
+    """How what the last pass left differs from what is there; empty where it does not."""
+    present = set(kept_names(connection))
+    for name, count in connection.execute("select name, row_count from raw.kept_tables order by name").fetchall():
+        if name not in present:
+            return f"{name} is gone"
+        found = _count(connection, name)
+        if found != count:
+            return f"{name} holds {found} rows, not the {count} that the last pass left"
+    return ""
+
+
+def _find_fresh_loads(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("drop table if exists raw.fresh_loads")
+    connection.execute(
+        "create table raw.fresh_loads as select distinct source, load_id from raw.loads as loads"
+        " where not exists (select 1 from raw.transformed_loads as seen"
+        " where seen.source = loads.source and seen.load_id = loads.load_id)"
+    )
+
+
+_FRESH = "load_id in (select load_id from raw.fresh_loads)"
+
+
+def _model_in_force(connection: duckdb.DuckDBPyConnection, last: _LastPass) -> tuple[str | None, datetime | None]:
+    """The model that scored last, of the one that had and those that have since."""
+    found = connection.execute(
+        f"select max(scored_at) as scored_at, model_version from raw.message_scores where {_FRESH}"
+        " group by model_version"
+    ).fetchall()
+    known = [(scored_at, version) for scored_at, version in found if version is not None]
+    if last.model_version is not None and last.model_scored_at is not None:
+        known.append((last.model_scored_at, last.model_version))
+    scored_at, version = max(known, default=(None, None))
+    return version, scored_at
+
+
+def _latest_model(connection: duckdb.DuckDBPyConnection) -> tuple[str | None, datetime | None]:
+    row = connection.execute(
+        "select model_version, max(scored_at) from raw.message_scores group by model_version order by 2 desc, 1 desc"
+    ).fetchone()
+    return (None, None) if row is None else (row[0], row[1])
+
+
+def _touch(connection: duckdb.DuckDBPyConnection, since: datetime, as_of: datetime) -> int:
+    """Write the ids of all that is touched; returns how many customer ids they are."""
+    connection.execute("drop schema if exists touched cascade")
+    connection.execute("create schema touched")
+    for kind in ("customer", "ticket", "order"):
+        connection.execute(f"create table touched.{kind}_ids ({kind}_id varchar)")
+    _find_changed_records(connection, since, as_of)
+    for table, key in _MIRRORED_FACTS.items():
+        connection.execute("drop table if exists temp.changed_" + table)
+        connection.execute(
+            f"create temporary table changed_{table} as select distinct {key} from ("
+            f"(select * from raw.{table} except select * from before_{table}) union all"
+            f" (select * from before_{table} except select * from raw.{table})) as differing"
+        )
+    for kind, queries in _TOUCHED_BY.items():
+        for query in queries:
+            _add(connection, kind, query, [as_of] if "?" in query else [])
+    sizes: tuple[int, ...] = ()
+    while sizes != (sizes := tuple(_count(connection, f"touched.{kind}_ids") for kind in _TIES)):
+        for kind, queries in _TIES.items():
+            for query in queries:
+                _add(connection, kind, query)
+    return sizes[0]
+
+
+def _add(
+    connection: duckdb.DuckDBPyConnection, kind: str, query: str, parameters: list[datetime] | None = None
+) -> None:
+    connection.execute(
+        f"insert into touched.{kind}_ids select distinct found.id from ({query}) as found(id)"
+        f" where found.id is not null and found.id not in (select {kind}_id from touched.{kind}_ids)",
+        parameters or [],
+    )
+
+
+def _find_changed_records(connection: duckdb.DuckDBPyConnection, since: datetime, as_of: datetime) -> None:
+    """Records that came in since the last pass, and those that had come earlier than their time, which is now."""
+    connection.execute("drop table if exists temp.changed_records")
+    connection.execute(
+        "create temporary table changed_records as select distinct stream, record_id from raw.records_ahead"
+        " where dated_at > ? and dated_at <= ?",
+        [since, as_of],
+    )
+    for stream, key in [*((stream, "id") for stream in STREAMS), ("message_scores", "message_id")]:
+        connection.execute(
+            f"insert into changed_records select distinct '{stream}', {key} from raw.{stream} where {_FRESH}"
+        )
+
+
+def _changed(*streams: str) -> str:
+    names = ", ".join(f"'{stream}'" for stream in streams)
+    return f"(select record_id from changed_records where stream in ({names}))"
+
+
+_C = "(select customer_id from touched.customer_ids)"
+_T = "(select ticket_id from touched.ticket_ids)"
+_O = "(select order_id from touched.order_ids)"
+_KEPT_IDENTITIES = "intermediate.int_customer_identities"
+
+# Of a record that changed all versions count: whom it left is touched like whom it came to.
+_TOUCHED_BY = {
+    "customer": (
+        f"select id from raw.customers where id in {_changed('customers')}",
+        f"select customer_id from raw.orders where id in {_changed('orders')}",
+        f"select customer_id from raw.marketing_events where id in {_changed('marketing_events')}",
+        "select customer_id from intermediate.int_customer_edges where next_edge_at <= ?",
+        "select customer_id from changed_overrides",
+        """select customer_id from intermediate.int_trigger_allowances
+            where trigger_id in (select trigger_id from changed_trigger_outcomes)""",
+    ),
+    "ticket": (
+        f"select id from raw.tickets where id in {_changed('tickets')}",
+        f"select ticket_id from raw.messages where id in {_changed('messages', 'message_scores')}",
+        f"select ticket_id from raw.satisfaction_ratings where id in {_changed('satisfaction_ratings')}",
+        "select ticket_id from changed_routing_outcomes",
+    ),
+    "order": (f"select order_id from raw.shipments where id in {_changed('shipments')}",),
+}
+
+_TIES = {
+    "customer": (
+        f"select customer_id from raw.tickets where id in {_T}",
+        f"select customer_id from raw.orders where id in {_O}",
+        f"""select source_customer_id from {_KEPT_IDENTITIES} where customer_id in
+            (select customer_id from {_KEPT_IDENTITIES} where source_customer_id in {_C})""",
+        f"""select source_customer_id from {_KEPT_IDENTITIES} where link_rule <> 'role_address' and email_address in
+            (select lower(trim(email)) from raw.customers where id in {_C})""",
+    ),
+    "ticket": (
+        f"select id from raw.tickets where customer_id in {_C} or merged_into in {_T} or order_id in {_O}",
+        f"select merged_into from raw.tickets where id in {_T}",
+    ),
+    "order": (
+        f"select id from raw.orders where customer_id in {_C}",
+        f"select order_id from raw.tickets where id in {_T}",
+    ),
+}
+
+_RECORDS = {
+    "customers": f"id in {_C}",
+    "tickets": f"id in {_T}",
+    "messages": f"id in (select id from raw.messages where ticket_id in {_T})",
+    "satisfaction_ratings": f"ticket_id in {_T}",
+    "orders": f"id in {_O}",
+    "shipments": f"id in (select id from raw.shipments where order_id in {_O})",
+    "campaigns": "true",
+    "marketing_events": f"id in (select id from raw.marketing_events where customer_id in {_C})",
+    "message_scores": "message_id in (select id from touched.messages)",
+    "overrides": f"customer_id in {_C}",
+}
+
+
+def _write_records(connection: duckdb.DuckDBPyConnection, as_of: datetime, model_version: str | None) -> None:
+    for table, condition in _RECORDS.items():
+        connection.execute(f"create table touched.{table} as select * from raw.{table} where {condition}")
+    # A message that has gone to a ticket of somebody who is not touched is theirs.
+    connection.execute(
+        "delete from touched.messages where id in (select id from (select id, ticket_id, row_number() over"
+        " (partition by id order by version_at desc, record_hash desc) as recency from touched.messages"
+        f" where version_at <= ?) as versions where recency = 1 and ticket_id not in {_T})",
+        [as_of],
+    )
+    connection.execute(
+        "create table touched.trigger_months as select distinct policy_id, date_trunc('month', due_at) as due_month"
+        f" from intermediate.int_trigger_allowances where customer_id in {_C}"
+    )
+    connection.execute("create table touched.model_in_force (model_version varchar)")
+    if model_version is not None:
+        connection.execute("insert into touched.model_in_force values (?)", [model_version])
+
+
+def _remember_ahead(connection: duckdb.DuckDBPyConnection, as_of: datetime, scope: Scope) -> None:
+    if scope.is_whole:
+        connection.execute("delete from raw.records_ahead")
+    else:
+        connection.execute("delete from raw.records_ahead where dated_at <= ?", [as_of])
+    for stream in STREAMS:
+        dated_at = _DATED_AT.get(stream, "version_at")
+        fresh = "" if scope.is_whole else f" and {_FRESH}"
+        connection.execute(
+            f"insert into raw.records_ahead select '{stream}', id, {dated_at} from raw.{stream}"
+            f" where {dated_at} > ?{fresh}",
+            [as_of],
+        )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = connection.execute(f"select count(*) from {table}").fetchone()
+    return int(row[0]) if row else 0

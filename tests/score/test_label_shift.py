@@ -1,0 +1,92 @@
+"""Label-shift correction: it finds planted shares, stays within its bounds, and refuses where it would guess."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roomtone.score import card, label_shift
+from roomtone.score.heads import softmax
+
+DECLARED = np.array([0.35, 0.45, 0.20])
+
+
+def inbox(shares: tuple[float, float, float], count: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """True classes of an inbox with `shares`, and probabilities that are calibrated at `DECLARED`."""
+    chance = np.random.default_rng(seed)
+    target = chance.choice(3, count, p=shares)
+    evidence = chance.normal(size=(count, 3))
+    evidence[np.arange(count), target] += 2.0
+    # Unit normals, the class's own moved by 2: its log likelihood ratio is 2 x the value, up to what all share.
+    return target, softmax(2.0 * evidence + np.log(DECLARED))
+
+
+@pytest.mark.parametrize("shares", [(0.65, 0.20, 0.15), (1 / 3, 1 / 3, 1 / 3), (0.12, 0.75, 0.13)])
+def test_planted_shares_are_approached_and_the_answers_are_no_worse(shares: tuple[float, float, float]) -> None:
+    target, chances = inbox(shares, 4000)
+    shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7)
+    assert shift.is_applied
+    assert np.abs(shift.prior - shares).max() < 0.6 * np.abs(DECLARED - shares).max()
+    moved = label_shift.move(chances, DECLARED, shift.prior)
+    named = label_shift.named(moved, label_shift.naming_weights(shift.prior))
+    assert card.macro_f1(target, named) >= card.macro_f1(target, chances.argmax(axis=1)) - 0.01
+    assert card.calibration(target, moved)[0] <= 0.03
+    rows = np.arange(len(target))
+    assert np.log(moved[rows, target]).mean() > np.log(chances[rows, target]).mean()
+
+
+def test_without_the_pull_of_the_declared_shares_the_planted_ones_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_shift, "PRIOR_SHARE", 0.0)
+    monkeypatch.setattr(label_shift, "LEAST_MESSAGES", 0)
+    _, chances = inbox((0.65, 0.20, 0.15), 20_000)
+    assert label_shift.shares(chances, DECLARED) == pytest.approx([0.65, 0.20, 0.15], abs=0.015)
+
+
+def test_a_model_that_is_not_calibrated_is_not_corrected() -> None:
+    _, chances = inbox((0.65, 0.20, 0.15), 4000)
+    for error, told in ((0.08, "0.080"), (None, "unknown")):
+        shift = label_shift.estimate(chances, DECLARED, error, seed=7)
+        assert not shift.is_applied
+        assert told in shift.refusal
+        assert shift.prior is DECLARED
+
+
+def test_few_messages_leave_the_declared_shares() -> None:
+    _, chances = inbox((0.65, 0.20, 0.15), 3)
+    shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7)
+    assert shift.refusal == "3 messages are fewer than 300"
+    assert label_shift.estimate(np.zeros((0, 3)), DECLARED, 0.01, seed=7).count == 0
+
+
+def test_an_estimate_that_two_halves_do_not_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, chances = inbox((0.65, 0.20, 0.15), 400)
+    monkeypatch.setattr(label_shift, "MOST_SPREAD", 0.0)
+    shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7)
+    assert "two halves" in shift.refusal
+    assert shift.spread > 0
+
+
+def test_the_same_seed_gives_the_same_estimate() -> None:
+    _, chances = inbox((0.5, 0.3, 0.2), 1000)
+    first, second = (label_shift.estimate(chances, DECLARED, 0.01, seed=3) for _ in range(2))
+    assert first.prior.tolist() == second.prior.tolist()
+    assert first.spread == second.spread
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda values: sum(values) > 0.01))
+@settings(max_examples=200, deadline=None)
+def test_bounded_shares_are_shares(values: list[float]) -> None:
+    bounded = label_shift.bounded(np.array(values) / sum(values))
+    assert bounded.sum() == pytest.approx(1)
+    assert bounded.min() >= label_shift.SMALLEST - 1e-6
+    assert bounded.max() <= label_shift.LARGEST + 0.05 + 1e-6
+
+
+@given(st.lists(st.floats(0.05, 0.85), min_size=3, max_size=3), st.integers(0, 2), st.floats(0.8, 1.0))
+@settings(max_examples=200, deadline=None)
+def test_a_class_of_eight_tenths_is_always_the_one_named(values: list[float], sure: int, chance: float) -> None:
+    weights = label_shift.naming_weights(label_shift.bounded(np.array(values) / sum(values)))
+    for other in {0, 1, 2} - {sure}:
+        chances = np.zeros((1, 3))
+        chances[0, sure], chances[0, other] = chance, 1 - chance
+        assert label_shift.named(chances, weights).tolist() == [sure]
