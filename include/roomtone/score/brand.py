@@ -77,7 +77,15 @@ class Brand:
 
     def chances(self, cold_chances: Doubles, columns: Doubles, grams: Grams) -> Doubles:
         """Probabilities (messages x 3) from the cold start's, the model's columns and the grams of a batch."""
+        if self._is_cold_start:
+            return cold_chances
         return label_shift.move(self.calibrated(cold_chances, columns, grams), self.declared, self.prior)
+
+    @property
+    def _is_cold_start(self) -> bool:
+        """Whether nothing was learned: the way through logarithms and back would move the last bits."""
+        is_plain = self.scaling == VectorScaling(1.0, (0.0,) * len(self.declared))
+        return self.adapter is None and self.trees is None and is_plain and np.array_equal(self.prior, self.declared)
 
     def calibrated(self, cold_chances: Doubles, columns: Doubles, grams: Grams) -> Doubles:
         """As `chances`, at the shares `declared`."""

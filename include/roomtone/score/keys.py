@@ -75,12 +75,17 @@ def run_starts(values: npt.NDArray[np.integer]) -> Positions:
     return np.flatnonzero(starts)
 
 
-def distinct(values: Hashes | Positions) -> tuple[Positions, Positions]:
-    """Index of the first of each of the distinct `values`, in order of value; and, for each value, which of these it
-    is.
+def distinct(values: Hashes | Positions) -> Positions:
+    """Index of the first of each of the distinct `values`, in order of value.
 
     numpy.unique does the same, and imports numpy.ma.
     """
+    order = values.argsort(kind="stable")
+    return np.asarray(order[run_starts(values[order])])
+
+
+def numbered(values: Hashes) -> tuple[Positions, Positions]:
+    """What `distinct` gives, and, for each value, which of these it is."""
     order = values.argsort(kind="stable")
     starts = run_starts(values[order])
     number = np.zeros(len(values), np.int64)

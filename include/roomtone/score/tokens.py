@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from roomtone.score import keys, lexicon
 from roomtone.score.chunks import ChunkTable
-from roomtone.score.keys import distinct, run_starts
+from roomtone.score.keys import numbered, run_starts
 
 TEXT_VERSION = 1
 """Raised whenever cleaning, tokens or word lists change what a text turns into; a model of another version is
@@ -141,7 +141,7 @@ class TypeTable:
         rows = self.chunks.find(found)
         new = np.flatnonzero(rows < 0)
         if len(new):
-            firsts, number = distinct(found[new])
+            firsts, number = numbered(found[new])
             rows[new] = len(self.chunks) + number
             at = new[firsts]
             spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)

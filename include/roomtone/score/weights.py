@@ -66,7 +66,7 @@ class WordTable:
         place = self.place(grams.key)
         hit = np.flatnonzero(place >= 0)
         row = place[hit].astype(np.int64)
-        once, _ = distinct(grams.message[hit] * len(self.keys) + row)
+        once = distinct(grams.message[hit] * len(self.keys) + row)
         chosen = hit[once]
         return Found(grams.message[chosen], row[once], grams.first[chosen], grams.last[chosen])
 
