@@ -8,7 +8,7 @@ import pyarrow as pa
 import structlog
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import thread_table
+from roomtone.score import risk_table, thread_table
 from roomtone.score.model import Model
 from roomtone.settings import Settings
 from roomtone.stores import raw, warehouse
@@ -77,6 +77,7 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
                 raw.write_scores(settings, f"{current.pass_id}-{model.version}", scores)
                 load_landed(settings, connection)
             thread_table.refresh(connection)
+            risk_table.refresh(settings, connection, current.as_of)
         store.mark_pass(current, "scored")
     finally:
         store.close()
