@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from roomtone.score import card, label_shift
 from roomtone.score.heads import softmax
+from roomtone.score.model import Model
 
 DECLARED = np.array([0.35, 0.45, 0.20])
 
@@ -90,3 +91,8 @@ def test_a_class_of_eight_tenths_is_always_the_one_named(values: list[float], su
         chances = np.zeros((1, 3))
         chances[0, sure], chances[0, other] = chance, 1 - chance
         assert label_shift.named(chances, weights).tolist() == [sure]
+
+
+def test_the_shipped_model_states_the_error_that_the_gate_asks_for(model: Model) -> None:
+    """Without it no brand's shares are ever estimated; the card names it, the manifest has to hold it."""
+    assert model.manifest["calibration_error"] < label_shift.MOST_SOURCE_ERROR

@@ -1,6 +1,7 @@
 """The risk head in the warehouse: it learns from the brand's own sends and writes each customer's chance."""
 
 from datetime import UTC
+from pathlib import Path
 from random import Random
 
 from roomtone.score import risk, risk_table
@@ -60,3 +61,21 @@ def test_the_brands_own_sends_teach_and_every_customer_gets_a_chance(settings: S
 def test_sends_whose_week_has_not_passed_teach_nothing(settings: Settings) -> None:
     write(settings, brand(20, 1), 330)
     assert risk_table.learn(settings, at(330).replace(tzinfo=UTC)).count_sends == 0
+
+
+def test_a_damaged_head_leaves_the_rule(settings: Settings) -> None:
+    write(settings, brand(5, 1), AS_OF)
+    folder = risk_table.head_folder(settings)
+    folder.mkdir(parents=True)
+    (folder / risk.FILE).write_text("{")
+    with warehouse.connect(settings) as connection:
+        assert risk_table.refresh(settings, connection, at(AS_OF).replace(tzinfo=UTC)) == 5
+        versions = connection.execute("select distinct risk_version from raw.customer_risks").fetchall()
+    assert versions == [(risk.RULE_VERSION,)]
+
+
+def test_the_command_says_what_won(settings: Settings, tmp_path: Path) -> None:
+    write(settings, brand(400, 5), AS_OF)
+    line = risk_table.train(settings, tmp_path / "risk", at(AS_OF).replace(tzinfo=UTC))
+    assert "the trees take over; written to" in line
+    assert risk.RiskHead.load(tmp_path / "risk").trees is not None

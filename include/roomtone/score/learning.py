@@ -123,10 +123,14 @@ def figures(target: Classes, chances: Doubles, prior: Doubles) -> dict[str, floa
     named = label_shift.named(chances, label_shift.naming_weights(prior))
     return {
         "macro_f1": card.macro_f1(target, named),
-        "log_loss": float(-np.log(np.maximum(chances[np.arange(len(target)), target], 1e-12)).mean()),
+        "log_loss": float(_losses(chances, target).mean()),
         "calibration_error": card.calibration(target, chances)[0],
         "recall_negative": recall_at_precision(target == 0, chances[:, 0], PRECISION),
     }
+
+
+def _losses(chances: Doubles, target: Classes) -> Doubles:
+    return np.asarray(-np.log(np.maximum(chances[np.arange(len(target)), target], 1e-12)))
 
 
 def recall_at_precision(is_class: Any, score: Doubles, precision: float) -> float:
@@ -234,14 +238,16 @@ def _fitted(best: _Rung, evidence: _Evidence) -> Brand:
 
 
 def _best(rungs: dict[str, _Rung], steps: dict[str, dict[str, float]], evidence: _Evidence, lines: list[str]) -> str:
-    """The last step that beat the one standing before it: a smaller log loss, and a macro-F1 that is not smaller by
-    more than chance explains (one standard error of the difference).
+    """The last step that beat the one standing before it: a log loss that is smaller by more than chance explains (one
+    standard error of the difference), and a macro-F1 that is not smaller by more than that.
     """
     best = STEPS[0]
     for step in list(steps)[1:]:
         new, old = steps[step], steps[best]
         error = _error_of_difference(rungs[best], rungs[step], evidence)
-        wins = new["log_loss"] < old["log_loss"] and new["macro_f1"] > old["macro_f1"] - error
+        gain = _losses(rungs[best].chances, evidence.target) - _losses(rungs[step].chances, evidence.target)
+        is_likelier = gain.mean() > gain.std() / np.sqrt(len(gain))
+        wins = is_likelier and new["macro_f1"] > old["macro_f1"] - error
         told = ", ".join(f"{name} {old[key]:.3f} -> {new[key]:.3f}" for name, key in _TOLD)
         lines.append(f"{step} against {best}, on labels it did not see: {told}: {'taken' if wins else 'refused'}")
         best = step if wins else best

@@ -6,13 +6,17 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import structlog
 
+from roomtone.errors import RoomtoneError
 from roomtone.score import risk
 from roomtone.score.risk import Learned, RiskHead
 from roomtone.score.risk_features import SCHEMAS, Facts, describe
 from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.loading import ensure_raw_tables
+
+log = structlog.get_logger(__name__)
 
 _CREATE = """
 create table if not exists raw.customer_risks (
@@ -156,8 +160,15 @@ def head_folder(settings: Settings) -> Path:
 
 
 def refresh(settings: Settings, connection: duckdb.DuckDBPyConnection, as_of: datetime) -> int:
-    """Replace `raw.customer_risks` by every customer's chance as of an instant; returns how many there are."""
-    head = RiskHead.load(head_folder(settings))
+    """Replace `raw.customer_risks` by every customer's chance as of an instant; returns how many there are.
+
+    A learned head that is damaged is reported in the log, and the declared rule answers.
+    """
+    try:
+        head = RiskHead.load(head_folder(settings))
+    except RoomtoneError as error:
+        log.warning("the risk rule answers instead of the learned head", failure=str(error))
+        head = RiskHead(risk.RULE_VERSION)
     instant = as_of.astimezone(UTC).replace(tzinfo=None)
     connection.execute(_CREATE)
     _name_people(connection)

@@ -79,6 +79,8 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
         with warehouse.connect(settings) as connection:
             loaded = load_landed(settings, connection)
             model, failure = usable_model(settings)
+            if failure:
+                store.mark_degraded(current)
             if model is None:
                 return ScoreReport(loaded, 0, 0, "", failure)
             scores = _score_unscored(connection, model, current)
