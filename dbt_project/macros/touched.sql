@@ -70,7 +70,7 @@
 {# Data tests of a kept table look at what the pass computed; a whole pass looks at everything. #}
 {% macro get_where_subquery(relation) -%}
     {%- set tested = graph.nodes.get(model.get('attached_node')) if execute else none -%}
-    {%- if tested and tested.config.materialized == 'incremental' and not is_whole() -%}
+    {%- if tested and tested.config.incremental_strategy == 'touched' and not is_whole() -%}
         (select * from {{ relation }} where customer_id in (select customer_id from {{ source('touched', 'customer_ids') }})) as of_this_pass
     {%- else -%}
         {{ relation }}
