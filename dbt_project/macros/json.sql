@@ -26,8 +26,8 @@
 
 {#
     A JSON object as text, keys in the order given. `members` is a list of (key, expression, kind); kind is `text`, `time`
-    (to the second), `instant` (to the microsecond),
-    `number` or `json` (already JSON). Built by hand because engines print their own JSON with different spaces.
+    (to the second), `instant` (to the microsecond), `number` or `json` (already JSON). Built by hand because engines print their own
+    JSON with different spaces.
 #}
 {% macro json_object(members) -%}
     '{' ||

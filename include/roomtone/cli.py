@@ -221,6 +221,27 @@ def release(
 
 
 @app.command()
+def assign(
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", help="Who is on duty; repeat; default: all who have a live ticket.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="Only the tickets of this queue; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Suggest who takes each live ticket that nobody has, so that the emotional load is shared."""
+    from roomtone.policies.assignment import suggest
+
+    suggested = suggest(load_settings(), tuple(agent or ()), queue)
+    if as_json:
+        typer.echo(json.dumps(_plain(asdict(suggested)) | {"max_to_mean": suggested.max_to_mean}))
+        return
+    for ticket, name in suggested.agents.items():
+        typer.echo(f"{ticket} to {name}")
+    loads = ", ".join(f"{name} {load:g}" for name, load in sorted(suggested.loads.items()))
+    typer.echo(f"load then: {loads}; the most over the mean: {suggested.max_to_mean:.2f}")
+
+
+@app.command()
 def simulate(
     policies: Annotated[
         Path | None,

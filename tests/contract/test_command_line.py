@@ -15,7 +15,20 @@ from roomtone.cli import app
 from roomtone.score.streaming import score_lines
 from roomtone.settings import Settings, load_settings
 
-COMMANDS = ("run", "score", "train", "evaluate", "why", "pause", "release", "simulate", "rebuild", "doctor", "policies")
+COMMANDS = (
+    "run",
+    "score",
+    "train",
+    "evaluate",
+    "why",
+    "pause",
+    "release",
+    "simulate",
+    "assign",
+    "rebuild",
+    "doctor",
+    "policies",
+)
 
 
 @pytest.fixture

@@ -151,3 +151,19 @@ def test_what_a_message_lacks(message: dict, told: str) -> None:
 
 def test_the_default_instant_is_that_of_the_last_pass(settings: Settings) -> None:
     assert explain(settings, "maya").at == T0 + timedelta(hours=48)
+
+
+def test_unassigned_tickets_are_shared_among_those_on_duty(why, settings: Settings) -> None:
+    def assign(*words: str) -> Result:
+        return CliRunner().invoke(app, ["assign", *words])
+
+    told = json.loads(assign("--agent", "ana", "--agent", "ben", "--json").stdout)
+    live = [row["ticket_id"] for row in published.query(settings, "select ticket_id from fct_tickets where is_live")]
+    assert set(told["agents"]) == set(live)
+    # One severe enough to weigh 3 on each side, the calm ones where less lies.
+    assert told["agents"]["t-maya"] != told["agents"]["t-freed"] or told["max_to_mean"] < 1.4
+    assert sum(told["loads"].values()) >= len(live)
+    assert "load then: ana " in assign("--agent", "ana").stdout
+    nobody = assign()
+    assert nobody.exit_code == 1
+    assert str(nobody.exception) == "agents: nobody has a live ticket; name who is on duty: --agent ANA --agent BEN"

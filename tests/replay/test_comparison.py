@@ -49,7 +49,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     history = make(7, COUNT)
     campaigns(history)
     history.recovery("sorry", "apology", "cause_started", min_tier=2, expires_after_hours=2.0)
-    models = ("run", "--full-refresh", "--select", "+fct_suppressions", "+fct_recovery_triggers", "+dim_customers")
+    models = ("run", "--select", "+fct_suppressions", "+fct_recovery_triggers", "+dim_customers")
     write(settings, history, AS_OF)
     build(settings, *models)
     with warehouse.connect(settings) as connection:

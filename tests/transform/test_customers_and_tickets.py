@@ -70,6 +70,8 @@ def tickets(built: Settings) -> dict[str, Row]:
 
 def test_one_customer_across_sources_and_a_rule_for_each_link(built: Settings) -> None:
     rows = query(built, "select source_customer_id, customer_id, link_rule from intermediate.int_customer_identities")
+    links = query(built, "select source_customer_id, customer_id, link_rule from marts.dim_customer_links")
+    assert sorted(map(repr, links)) == sorted(map(repr, rows))
     assert {row["source_customer_id"]: (row["customer_id"], row["link_rule"]) for row in rows} == {
         "file-1": ("file-1", "own_record"),
         "shop-1": ("file-1", "same_email_address"),
@@ -132,6 +134,11 @@ def test_a_calm_customers_wait_is_bounded(tickets: dict[str, Row]) -> None:
     assert tickets["waiting"]["has_waited_too_long"]
     assert tickets["waiting"]["priority_score"] == 100
     assert tickets["urgent"]["priority_score"] == pytest.approx(45 * 2 / 3 + 25 * 0.9 + 10 * 0.7 + 20 * 10 / 24)
+
+
+def test_the_agents_load_is_that_of_their_live_tickets(built: Settings) -> None:
+    rows = query(built, "select * from marts.rpt_agent_load")
+    assert [(row["agent_id"], row["live_tickets"], row["emotional_load"]) for row in rows] == [("b", 1, 3.0)]
 
 
 def test_ticket_times_and_counts(tickets: dict[str, Row]) -> None:

@@ -226,6 +226,25 @@ def first_version_came_late(history: History, c: str) -> None:
     history.message(f"{c}-t", 10)
 
 
+def written_by_a_clock_an_hour_behind(history: History, c: str) -> None:
+    # By its own time the message came before the ticket, on which it was not yet live.
+    history.ticket(f"{c}-t", c, (10, "new"), (40, "solved"))
+    history.message(f"{c}-t", 9)
+
+
+def solved_while_the_clocks_change(history: History, c: str) -> None:
+    # In the night of 29 March, when Europe's clocks jump at 01:00 UTC, hour 649: a day is 24 hours all the same.
+    history.ticket(f"{c}-t", c, (648, "new"), (649, "solved"))
+    history.message(f"{c}-t", 648.5)
+
+
+def told_in_two_ways(history: History, c: str) -> None:
+    # Two records with one id and one instant that disagree: one of them counts, the same in any order of arrival.
+    history.ticket(f"{c}-t", c, (10, "new"), (40, "solved"))
+    history.ticket(f"{c}-t", c, (10, "new"), (40, "closed"), subject="again")
+    history.message(f"{c}-t", 10)
+
+
 def lasting(history: History, c: str) -> None:
     history.ticket(f"{c}-t", c, (AS_OF - 100, "new"))
     history.message(f"{c}-t", AS_OF - 100)
@@ -371,6 +390,9 @@ SCENARIOS: list[tuple[Happened, list[Cause]]] = [
     (edited_after_the_pass, [("upset", 1, 10, 64, "resolved")]),
     (dated_in_the_future, []),
     (first_version_came_late, [("upset", 1, 10, 64, "resolved")]),
+    (written_by_a_clock_an_hour_behind, []),
+    (solved_while_the_clocks_change, [("upset", 1, 648.5, 673, "resolved")]),
+    (told_in_two_ways, [("upset", 1, 10, 64, "resolved")]),
     (lasting, [("upset", 1, AS_OF - 100, AS_OF + 236, "expired")]),
     (cooling_off, [("upset", 1, AS_OF - 100, AS_OF + 19, "resolved")]),
     (ends_with_the_pass, [("upset", 1, AS_OF - 100, AS_OF, "resolved")]),

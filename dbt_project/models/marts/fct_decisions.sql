@@ -134,7 +134,7 @@ recoveries as (
             ('cause_id', 'triggers.cause_id', 'text'),
             ('ticket_id', 'triggers.ticket_id', 'text'),
             ('shipment_id', 'triggers.shipment_id', 'text'),
-            ('called_for_at', 'triggers.base_at', 'instant'),
+            ('called_for_at', 'triggers.base_at', 'time'),
             ('offer', 'triggers.offer', 'text'),
         ]) }} as evidence,
         {{ json_object([
@@ -189,7 +189,7 @@ by_hand as (
         {{ json_object([
             ('actor', 'actor', 'text'),
             ('scopes', 'scopes', 'text'),
-            ('ends_at', 'ends_at', 'instant'),
+            ('ends_at', 'ends_at', 'time'),
         ]) }} as evidence,
         {{ json_object([
             ('decision', "'override'", 'text'),

@@ -71,7 +71,9 @@ def score_again(copy: Settings, model: Model, as_of: datetime) -> None:
             parts.append(scores.select(SCORE_SCHEMA.names).cast(SCORE_SCHEMA))
         connection.execute("delete from raw.message_scores")
         if parts:
-            connection.from_arrow(pa.concat_tables(parts)).insert_into("raw.message_scores")
+            rescored = pa.concat_tables(parts)
+            load_ids = pa.repeat(model.version, rescored.num_rows)
+            connection.from_arrow(rescored.append_column("load_id", load_ids)).insert_into("raw.message_scores")
 
 
 def copied_decisions(live: OperationalStore, copy: OperationalStore, policies: Policies | None) -> None:
@@ -105,7 +107,7 @@ def build(copy: Settings, store: OperationalStore, current: Pass) -> None:
     with warehouse.connect(copy) as connection:
         mirror(copy, connection, store, current)
     with warehouse.held(copy) as path:
-        run_dbt(copy, path, ["run", "--full-refresh", "--select", *(f"+{model}" for model in _COMPARED)])
+        run_dbt(copy, path, ["run", "--select", *(f"+{model}" for model in _COMPARED)])
 
 
 def _replaced(published: Sequence[StoredVersion], policies: Policies) -> list[StoredVersion]:
