@@ -28,9 +28,9 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Sandbox:
     """Joins world, clock and APIs. Everything runs in one event loop, so nothing here needs a lock."""
 
-    def __init__(self, world: World, spec_check: SpecCheck | None = None) -> None:
+    def __init__(self, world: World, spec_check: SpecCheck | None = None, call_seconds: float | None = None) -> None:
         self.world = world
-        self.clock = SandboxClock(world.plan.start)
+        self.clock = SandboxClock(world.plan.start, call_seconds)
         self._check = spec_check
         limits = spec_check.rate_limits if spec_check else {}
         marketing = MarketingApi(world.plan.seed, world.marketing, world.witness, world.schedule, limits)
@@ -46,6 +46,7 @@ class Sandbox:
 
     async def vendor(self, request: Request) -> Response:
         """A call on one of the three vendors."""
+        self.clock.note_call()
         self.catch_up()
         vendor = request.url.path.split("/")[1]
         content = await request.body()
