@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -117,6 +118,31 @@ class Sandbox:
         return load_settings(self.environ(home))
 
 
+# What reached any sandbox of this test run under roomtone's own name and could have changed consent.
+near_consent: list[str] = []
+NEAR_CONSENT = re.compile(r"subscription|suppression|consent|data-privacy|/lists|profile-import$|profile-merge")
+
+
+def look_through(sandbox: Sandbox) -> int:
+    """Reads a sandbox's log before it ends and keeps the calls near consent; returns how many calls there were."""
+    try:
+        requests = sandbox.log("request")
+    except httpx.HTTPError:
+        return 0
+    ours = [entry for entry in requests if entry.get("agent", "").startswith("roomtone")]
+    near_consent.extend(
+        f"{e['method']} {e['path']}" for e in ours if e["method"] != "GET" and NEAR_CONSENT.search(e["path"])
+    )
+    return len(ours)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_call_near_consent() -> Iterator[None]:
+    """Holds for the whole suite, whatever a single test looks at."""
+    yield
+    assert near_consent == []
+
+
 @pytest.fixture
 def start_sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     """Starts sandbox brands on free ports; each is ended with the test.
@@ -124,7 +150,7 @@ def start_sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ca
     What other processes asked one of them was checked there, against the specifications.
     """
     started: list[subprocess.Popen[str]] = []
-    urls: list[str] = []
+    served: list[Sandbox] = []
 
     def start(customers: int = 60, seed: int = 7, start: str = SANDBOX_START) -> Sandbox:
         command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--seed", str(seed)]
@@ -140,11 +166,13 @@ def start_sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ca
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
-        urls.append(line.split()[-1])
-        return Sandbox(urls[-1], process)
+        served.append(Sandbox(line.split()[-1], process))
+        return served[-1]
 
     yield start
-    findings = [finding for url in urls for finding in _findings_at(url)]
+    findings = [finding for brand in served for finding in _findings_at(brand.url)]
+    for brand in served:
+        look_through(brand)
     for process in started:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

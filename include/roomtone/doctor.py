@@ -37,6 +37,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("policies", _policies),
         ("model", _model),
         ("clock", _clock),
+        ("sync", _sync),
     ]
     findings = [_finding(name, check, settings) for name, check in checks]
     names = dict.fromkeys((*settings.sources, *settings.destinations))
@@ -101,6 +102,39 @@ def _clock(settings: Settings) -> str:
     if settings.clock_url is None:
         return instant.isoformat()
     return f"{instant.isoformat()} by {settings.clock_url}"
+
+
+def _sync(settings: Settings) -> str:
+    """What a person has to look at before destinations can be as the marts want them."""
+    from roomtone.policies.versions import policies_in_force
+    from roomtone.sync.audit import audit_store
+    from roomtone.sync.status import status
+
+    found = status(settings)
+    if found.dead:
+        count, where = sum(found.dead.values()), ", ".join(sorted(found.dead))
+        raise RoomtoneError(
+            "sync",
+            f"{count} effects on {where} were laid aside after too many tries",
+            "read why with `roomtone sync status --json`, correct the rows, and they are planned anew",
+        )
+    held = [hold for hold in found.holds if hold.is_releasable and hold.released_by is None]
+    if held:
+        raise RoomtoneError("sync", held[0].told(), f"{len(held)} such holds; see `roomtone sync status`")
+    if found.unscoped:
+        raise RoomtoneError(
+            "sync", found.unscoped[0], f"{len(found.unscoped)} such sends; tag them or exclude paused profiles"
+        )
+    if not found.runs:
+        return "nothing was synced yet"
+    store = OperationalStore(settings)
+    try:
+        broken = audit_store(store, policies_in_force(store, clock.now(settings)).guardrails)
+    finally:
+        store.close()
+    if broken:
+        raise RoomtoneError("sync", broken[0], f"{len(broken)} invariants are broken; set the kill switch and look")
+    return f"{len(found.runs)} last runs without a hold, an effect laid aside or a broken invariant"
 
 
 def _connection(name: str) -> Callable[[Settings], str]:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conftest import Sandbox
+from conftest import Sandbox, look_through
 from roomtone.clock import parse_instant
 from roomtone.contract import SCOPES
 from roomtone.policies.publish import publish
@@ -151,7 +151,9 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
-    yield Brand(line.split()[-1], process)
+    brand = Brand(line.split()[-1], process)
+    yield brand
+    assert look_through(brand) > 0, "the log of the calls that the tests made is empty"
     process.terminate()
     process.wait(timeout=20)
 

@@ -12,10 +12,27 @@ import pytest
 from conftest import Sandbox
 from roomtone.policies.guardrails import Guardrails
 from roomtone.policies.schema import load_policies
+from roomtone.policies.versions import policies_in_force
 from roomtone.settings import load_settings
+from roomtone.stores.ledger import note_source_read
+from roomtone.stores.operational import OperationalStore
+from roomtone.sync import holds as kept
 from roomtone.sync import sync
+from roomtone.sync.audit import audit_store
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, calm_profile, fingerprint
-from roomtone.sync.guardrails import STALE, TOO_MANY_OFFERS, TOO_MANY_PAUSES, TOO_MANY_VANISHED, Situation, holds, told
+from roomtone.sync.guardrails import (
+    DEGRADED,
+    ROLLED_BACK,
+    STALE,
+    TOO_MANY_OFFERS,
+    TOO_MANY_PAUSES,
+    TOO_MANY_VANISHED,
+    UNCONFIRMED,
+    Situation,
+    holds,
+    pause_limit,
+    told,
+)
 from roomtone.sync.plan import Intent
 
 from .conftest import Mart, Person, Witness
@@ -48,6 +65,41 @@ def test_a_mass_of_new_pauses_is_held_and_a_few_are_not(rules: Guardrails) -> No
     assert holds(rules, replace(SITUATION, is_first=True), paused(51)) == {}
     renewed = replace(SITUATION, held_payloads={str(number): PAUSED for number in range(51)})
     assert holds(rules, renewed, paused(51)) == {}
+
+
+def test_a_brand_that_is_used_to_more_may_pause_more(rules: Guardrails) -> None:
+    used_to = replace(SITUATION, newly_paused_before=(0, 20, 30, 400))
+    assert pause_limit(rules, used_to) == 125, "five times the median of 25"
+    assert holds(rules, used_to, paused(125)) == {}
+    assert set(holds(rules, used_to, paused(126)).values()) == {TOO_MANY_PAUSES}
+    quiet = replace(SITUATION, newly_paused_before=(0, 0, 0, 0, 900))
+    assert pause_limit(rules, quiet) == 50
+    assert pause_limit(rules, replace(quiet, count_customers=100_000)) == 500
+
+
+def test_a_pass_without_its_model_fires_no_offers_and_still_apologises_and_pauses(rules: Guardrails) -> None:
+    offer = intent("o", {"message_class": "marketing"}, RECOVERY_EVENT)
+    apology = intent("a", {"message_class": "service"}, RECOVERY_EVENT)
+    degraded = replace(SITUATION, is_degraded=True)
+    assert holds(rules, degraded, [offer, apology, *paused(1)]) == {"i-o": DEGRADED}
+    assert holds(rules, degraded, [offer], is_released=True) == {"i-o": DEGRADED}
+
+
+def test_nothing_leaves_on_a_pass_that_is_not_confirmed_any_more(rules: Guardrails) -> None:
+    unconfirmed = replace(SITUATION, is_confirmed=False)
+    assert holds(rules, unconfirmed, paused(2), is_released=True) == {"i-0": UNCONFIRMED, "i-1": UNCONFIRMED}
+
+
+def test_a_rollback_holds_all_until_it_is_released(rules: Guardrails) -> None:
+    back = replace(SITUATION, is_rolled_back=True)
+    assert set(holds(rules, back, paused(2)).values()) == {ROLLED_BACK}
+    assert holds(rules, replace(back, released=frozenset({ROLLED_BACK})), paused(2)) == {}
+
+
+def test_a_release_lets_go_only_its_own_reason(rules: Guardrails) -> None:
+    offers = [intent(f"o{n}", {"message_class": "marketing"}, RECOVERY_EVENT) for n in range(2)]
+    situation = replace(SITUATION, offers_today=100, released=frozenset({TOO_MANY_PAUSES}))
+    assert holds(rules, situation, [*paused(60), *offers]) == {"i-o0": TOO_MANY_OFFERS, "i-o1": TOO_MANY_OFFERS}
 
 
 def test_a_mass_of_vanished_rows_is_held(rules: Guardrails) -> None:
@@ -111,6 +163,49 @@ def test_a_held_mass_leaves_on_release(
     assert witness.writes() == []
     released = sync(mart.settings, mart.commit(now), "klaviyo", release_holds=True)
     assert released.total.done == 3
+
+
+def test_a_hold_is_kept_and_released_with_one_command(
+    brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(mart.settings.policies_dir, folder)
+    rules = (folder / "guardrails.yml").read_text()
+    (folder / "guardrails.yml").write_text(rules.replace("floor_customers: 50", "floor_customers: 2", 1))
+    mart.settings = replace(mart.settings, policies_dir=folder)
+    now = brand.now()
+    known, *others = people(4)
+    mart.calm(known)
+    sync(mart.settings, mart.commit(now), "klaviyo")
+    for person in others:
+        mart.pause(person, now + timedelta(days=14))
+    sync(mart.settings, mart.commit(now), "klaviyo")
+    store = OperationalStore(mart.settings)
+    [hold] = kept.open_holds(store, "klaviyo")
+    assert (hold.count, hold.reason) == (3, TOO_MANY_PAUSES)
+    assert hold.told().endswith("look at them, then `roomtone sync release klaviyo`")
+    kept.release(store, "klaviyo", "somebody", now)
+    assert sync(mart.settings, mart.commit(now), "klaviyo").total.done == 3
+    assert kept.open_holds(store, "klaviyo") == []
+    rules_in_force = policies_in_force(store, now).guardrails
+    assert audit_store(store, rules_in_force) == []
+    store.close()
+
+
+def test_a_source_that_is_silent_makes_a_new_pass_stale(
+    brand: Sandbox, mart: Mart, person: Person, witness: Witness
+) -> None:
+    now = brand.now()
+    mart.owe(person, "trigger-silent-source", now, hours=24)
+    current = mart.commit(now)
+    store = OperationalStore(mart.settings)
+    note_source_read(store, "zendesk", now - timedelta(hours=2))
+    note_source_read(store, "klaviyo", now)
+    held = sync(mart.settings, current, "klaviyo")
+    assert held.notes == ("held 1 recovery_event: data is stale",)
+    note_source_read(store, "zendesk", now)
+    assert sync(mart.settings, mart.commit(now), "klaviyo").total.done == 1
+    store.close()
 
 
 def test_the_kill_switch_stops_every_destination(

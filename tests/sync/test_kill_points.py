@@ -9,12 +9,16 @@ from datetime import timedelta
 import pytest
 
 from conftest import Sandbox
+from roomtone.policies.versions import policies_in_force
 from roomtone.settings import Settings
+from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.sync import checkpoints, sync
+from roomtone.sync.audit import audit_platform, audit_store, audit_warehouse
 from roomtone.sync.publish import publish
 
 from .conftest import Mart, Person, Witness
+from .test_differences import properties
 
 SYNC_POINTS = (
     "lease_claimed",
@@ -63,6 +67,21 @@ def unfinished(settings: Settings) -> int:
     return count
 
 
+def violations(mart: Mart, paused: dict[Person, tuple[str, ...]], witness: Witness) -> list[str]:
+    """Every invariant that can be asked: of the store, of the warehouse, and of the platform itself."""
+    store = OperationalStore(mart.settings)
+    rules = policies_in_force(store, witness.brand.now()).guardrails
+    with warehouse.connect(mart.settings) as connection:
+        found = audit_store(store, rules) + audit_warehouse(connection, store)
+    store.close()
+    wanted = {
+        str(person.profile_id): {f"roomtone_pause_{scope}": True for scope in scopes}
+        for person, scopes in paused.items()
+    }
+    shown = {str(person.profile_id): properties(witness.brand, person) for person in paused}
+    return found + audit_platform(wanted, shown, witness.entries())
+
+
 def test_every_named_point_is_killed_at() -> None:
     assert set(SYNC_POINTS) | set(JOB_POINTS) | set(PUBLISH_POINTS) == set(checkpoints.NAMES)
 
@@ -91,6 +110,7 @@ def test_klaviyo_is_right_after_a_kill_at(
         e["profile_id"]: e["changed"] for e in witness.entries("profile_updated") if "roomtone_tier" in e["changed"]
     }
     assert changes.keys() == {first.profile_id, second.profile_id}
+    assert violations(mart, {first: ("sales", "sms"), second: ("sales",)}, witness) == []
     witness.forward()
     sync(mart.settings, mart.commit(now), "klaviyo")
     assert witness.writes() == []

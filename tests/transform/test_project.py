@@ -45,6 +45,12 @@ CONTRACT = {
         decision_id customer_id action reason_codes evidence policy_id policy_version model_version
         inputs_hash decided_at
     """,
+    "fct_pause_latency": """
+        message_created_at received_at scored_at decided_at pushed_at effective_at minutes
+    """,
+    "fct_tone_deaf_sends": """
+        marketing_event_id customer_id campaign_id scope sent_at minutes_after_cause why
+    """,
     "sync_suppression_segment": "customer_id scope since_at until_at",
     "sync_ticket_routing": "ticket_id source priority queue tags",
     "sync_recovery_events": "trigger_id customer_id email kind message_class due_at expires_at payload",

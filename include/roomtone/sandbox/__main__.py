@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--seed", type=int, default=7)
     serve.add_argument("--customers", type=int, default=400)
     serve.add_argument("--silent-profiles", type=int, default=0, help="more profiles, of people who do nothing")
+    serve.add_argument("--call-seconds", type=float, help="the clock stands still but for this long at each call")
     serve.add_argument("--start", type=_instant, default="2026-03-02T09:00:00Z", help="RFC 3339, with an offset")
     serve.add_argument("--history-days", type=int, default=21)
     serve.add_argument(
@@ -76,7 +77,7 @@ def _serve(options: argparse.Namespace) -> int:
     plan = Plan(options.start, options.seed, options.customers, options.history_days)
     world = World(plan)
     world.add_silent_profiles(options.silent_profiles)
-    app = make_app(Sandbox(world, SpecCheck(options.specs) if options.specs else None))
+    app = make_app(Sandbox(world, SpecCheck(options.specs) if options.specs else None, options.call_seconds))
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

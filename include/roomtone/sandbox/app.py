@@ -35,9 +35,9 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Sandbox:
     """Joins world, clock and APIs. Everything runs in one event loop, so nothing here needs a lock."""
 
-    def __init__(self, world: World, spec_check: SpecCheck | None = None) -> None:
+    def __init__(self, world: World, spec_check: SpecCheck | None = None, call_seconds: float | None = None) -> None:
         self.world = world
-        self.clock = SandboxClock(world.plan.start)
+        self.clock = SandboxClock(world.plan.start, call_seconds)
         self.webhooks = WebhookSender(world.plan.seed, world.witness)
         world.helpdesk.listeners.append(self.webhooks)
         self._load = Load(world)
@@ -66,6 +66,7 @@ class Sandbox:
 
     async def vendor(self, request: Request) -> Response:
         """A call on one of the vendors."""
+        self.clock.note_call()
         self.catch_up()
         vendor = request.url.path.split("/")[1]
         content = await request.body()

@@ -5,14 +5,26 @@ from datetime import UTC, datetime, timedelta
 
 
 class SandboxClock:
-    """Sandbox time = the instant it was last put to + real time elapsed since then."""
+    """Sandbox time = the instant it was last put to + real time elapsed since then.
 
-    def __init__(self, start: datetime) -> None:
+    With `call_seconds` it stands still instead, and each call on a vendor takes that long: how fast the machine is does
+    not matter to what is measured.
+    """
+
+    def __init__(self, start: datetime, call_seconds: float | None = None) -> None:
         self._anchor = start
         self._anchored = time.monotonic()
+        self._call_seconds = call_seconds
 
     def now(self) -> datetime:
+        if self._call_seconds is not None:
+            return self._anchor
         return self._anchor + timedelta(seconds=time.monotonic() - self._anchored)
+
+    def note_call(self) -> None:
+        """A vendor is called."""
+        if self._call_seconds is not None:
+            self._anchor += timedelta(seconds=self._call_seconds)
 
     def put_forward(self, to: datetime) -> None:
         """Sets the clock; raises ValueError if `to` lies behind it."""

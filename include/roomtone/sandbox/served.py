@@ -72,11 +72,14 @@ class Served:
 
 
 @contextmanager
-def served(customers: int, seed: int = 7, history_days: int = 11, silent_profiles: int = 0) -> Iterator[Served]:
-    """Serves a brand for the length of a block."""
+def served(
+    customers: int, seed: int = 7, silent_profiles: int = 0, call_seconds: float | None = None
+) -> Iterator[Served]:
+    """Serves a brand for the length of a block; with `call_seconds` by a clock of calls and waits alone."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--seed", str(seed)]
-    command += ["--customers", str(customers), "--history-days", str(history_days)]
+    command += ["--customers", str(customers), "--history-days", "11"]
     command += ["--silent-profiles", str(silent_profiles)]
+    command += ["--call-seconds", str(call_seconds)] if call_seconds is not None else []
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=PROJECT_ROOT, start_new_session=True
     )

@@ -30,7 +30,8 @@ from roomtone.sandbox.zombie_trial import zombie_trial
 from roomtone.settings import Settings
 from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.sync import checkpoints, sync
-from roomtone.sync.desired import PAUSES, rfc3339
+from roomtone.sync.desired import PAUSES, RECOVERY_EVENT, rfc3339
+from roomtone.sync.destinations.klaviyo import Klaviyo
 from roomtone.sync.transport import Timing
 
 FAULTS = {
@@ -48,8 +49,10 @@ FAULTS = {
 }
 CRASH_SHARE = 0.15
 # A batch of events makes so many calls; together they are one step.
-_CALLS_A_STEP = 50
-_RESTART_SECONDS = 5.0
+_CALLS_A_STEP = Klaviyo.batch_sizes[RECOVERY_EVENT]
+# What a call takes at a vendor, and what a task waits before it is tried again, in simulated seconds.
+_CALL_SECONDS = 0.05
+_RESTART_SECONDS = 2.0
 _PATIENCE_MINUTES = 120.0
 
 
@@ -75,7 +78,7 @@ def faulty_trial(intents: int, seed: int, home: Path) -> FaultyTrial:
     """Brings `intents`, four events to one pause, to a platform with each fault at 10 %; 15 % of steps are crashes."""
     began = time.monotonic()
     people = max(20, intents // 5)
-    with served(customers=people * 21 // 20, seed=seed) as brand:
+    with served(customers=people * 21 // 20, seed=seed, call_seconds=_CALL_SECONDS) as brand:
         settings = brand.settings(home)
         known = sorted(brand.profiles().items())[:people]
         start = brand.now()

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from roomtone.contract import TIERS, TIMESTAMP
+from roomtone.contract import SCOPES, TIERS, TIMESTAMP
 from roomtone.policies.recovery import RecoveryRule
 from roomtone.policies.routing import RoutingRule
 from roomtone.policies.suppression import MessageStart, SuppressionRule
@@ -110,6 +110,15 @@ MIRRORED: Mapping[str, pa.Schema] = {
             ("outcome", _TEXT),
         ],
         "routing_outcomes": [("ticket_id", _TEXT), ("destination", _TEXT), ("acknowledged_at", TIMESTAMP)],
+        "pause_effects": [
+            ("intent_id", _TEXT),
+            ("customer_id", _TEXT),
+            ("destination", _TEXT),
+            ("scope", _TEXT),
+            ("decided_at", TIMESTAMP),
+            ("pushed_at", TIMESTAMP),
+            ("effective_at", TIMESTAMP),
+        ],
     }.items()
 }
 
@@ -155,6 +164,7 @@ def mirrored_rows(store: OperationalStore, current: Pass) -> Tables:
         tables["overrides"] = _override_rows(connection, current.as_of)
         tables["trigger_outcomes"] = _trigger_outcomes(connection, current.as_of)
         tables["routing_outcomes"] = _routing_outcomes(connection, current.as_of)
+        tables["pause_effects"] = _pause_effects(connection, current.as_of)
     tables["current_pass"] = [{"pass_sequence": current.sequence, "as_of": _naive(current.as_of)}]
     return tables
 
@@ -313,6 +323,40 @@ def _routing_outcomes(connection: sa.Connection, as_of: datetime) -> list[Row]:
         {"ticket_id": row.subject_id, "destination": row.destination, "acknowledged_at": _naive(row.done_at)}
         for row in connection.execute(query)
     ]
+
+
+def _pause_effects(connection: sa.Connection, as_of: datetime) -> list[Row]:
+    """The scopes that an effect turned on, once the destination was seen to hold them. A pass does not see its own."""
+    columns = intents.c
+    query = (
+        sa.select(intents)
+        .where(
+            columns.kind == "profile_properties",
+            columns.status == "done",
+            columns.as_of < as_of,
+            columns.payload.like("%:true%"),
+        )
+        .order_by(columns.intent_id)
+    )
+    rows = []
+    for row in connection.execute(query):
+        before = json.loads(row.prior_payload) if row.prior_payload else {}
+        wanted = json.loads(row.payload)
+        for scope in SCOPES:
+            pause = f"roomtone_pause_{scope}"
+            if wanted.get(pause) is True and before.get(pause) is not True:
+                rows.append(
+                    {
+                        "intent_id": row.intent_id,
+                        "customer_id": row.subject_id,
+                        "destination": row.destination,
+                        "scope": scope,
+                        "decided_at": _naive(row.as_of),
+                        "pushed_at": _naive(row.sent_at),
+                        "effective_at": _naive(row.done_at),
+                    }
+                )
+    return rows
 
 
 def _naive(instant: datetime | None) -> datetime | None:

@@ -45,7 +45,12 @@ _STATE = {
 _DATED_AT = {"messages": "greatest(version_at, created_at)"}
 
 # What is compared with the mirror of the last pass: table, the column that leads to a customer.
-_MIRRORED_FACTS = {"overrides": "customer_id", "trigger_outcomes": "trigger_id", "routing_outcomes": "ticket_id"}
+_MIRRORED_FACTS = {
+    "overrides": "customer_id",
+    "trigger_outcomes": "trigger_id",
+    "routing_outcomes": "ticket_id",
+    "pause_effects": "customer_id",
+}
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,7 @@ _TOUCHED_BY = {
         f"select customer_id from raw.marketing_events where id in {_changed('marketing_events')}",
         "select customer_id from intermediate.int_customer_edges where next_edge_at <= ?",
         "select customer_id from changed_overrides",
+        "select customer_id from changed_pause_effects",
         """select customer_id from intermediate.int_trigger_allowances
             where trigger_id in (select trigger_id from changed_trigger_outcomes)""",
     ),

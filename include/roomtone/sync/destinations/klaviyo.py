@@ -63,7 +63,7 @@ class Klaviyo(Destination):
     name: ClassVar[str] = "klaviyo"
     kinds: ClassVar[tuple[str, ...]] = (PROFILE_PROPERTIES, RECOVERY_EVENT)
     # "Accepts up to 10,000 profiles per request. The maximum allowed payload size is 5MB."
-    batch_sizes: ClassVar[Mapping[str, int]] = {PROFILE_PROPERTIES: 10_000, RECOVERY_EVENT: 50}
+    batch_sizes: ClassVar[Mapping[str, int]] = {PROFILE_PROPERTIES: 10_000, RECOVERY_EVENT: 200}
     batch_bytes: ClassVar[int] = 4_900_000
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
     # "If a unique_id is repeated for the same profile and metric, only the first is recorded."
