@@ -49,6 +49,10 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
 
+.PHONY: bench-growth
+bench-growth: .venv/.installed-dev ## what a pass over 500 customers costs as history grows a hundredfold, as JSON
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.transform.growth_benchmark
+
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again
 	@$(RUN)roomtone policies docs

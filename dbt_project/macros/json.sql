@@ -34,7 +34,7 @@
     '"{{ key }}":' || coalesce(
         {%- if kind == 'text' -%} {{ json_string(expression) }}
         {%- elif kind == 'time' -%} '"' || {{ ts_text(expression) }} || '"'
-        {%- else -%} cast({{ expression }} as {{ type_text() }})
+        {%- else -%} {{ as_text(expression) }}
         {%- endif -%}, 'null')
     {{- " || ',' ||" if not loop.last }}
     {%- endfor %}

@@ -132,7 +132,8 @@ def mirror(
         for name, schema in MIRRORED.items():
             columns = ", ".join(f'"{column.name}" {SQL_TYPES[column.type]}' for column in schema)
             # Only the names above reach SQL; the rows come as Arrow.
-            connection.execute(f"drop table if exists raw.{name}")
+            # On PostgreSQL the staging views go with it; dbt makes them again.
+            connection.execute(f"drop table if exists raw.{name} cascade")
             connection.execute(f"create table raw.{name} ({columns})")
             warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows[name], schema))
     except BaseException:
