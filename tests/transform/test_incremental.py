@@ -143,7 +143,7 @@ class Growing:
                 warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows, schema))
             connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(hour)])
 
-            def mirror() -> str:
+            def mirror(since: datetime | None) -> str:
                 self._mirror(connection, at(hour))
                 return "policies"
 

@@ -120,7 +120,9 @@ def _bring_in(settings: Settings, store: OperationalStore, current: Pass, projec
 
     with warehouse.session(settings) as connection:
         loading.ensure_raw_tables(connection)
-        return open_scope(connection, current, project, lambda: mirror(settings, connection, store, current))
+        return open_scope(
+            connection, current, project, lambda since: mirror(settings, connection, store, current, since)
+        )
 
 
 def _project_hash(settings: Settings) -> str:
