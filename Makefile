@@ -70,6 +70,9 @@ bench-risk: .venv/.installed-dev ## the risk head against the sandbox's planted 
 .PHONY: bench-sync
 bench-sync: .venv/.installed-dev ## the sync's trials against a platform with bad days, as JSON; all figures are simulated
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.sync_trials
+.PHONY: bench-growth
+bench-growth: .venv/.installed-dev ## what a pass over 500 customers costs as history grows a hundredfold, as JSON
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.transform.growth_benchmark
 
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again

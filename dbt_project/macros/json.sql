@@ -36,7 +36,7 @@
         {%- if kind == 'text' -%} {{ json_string(expression) }}
         {%- elif kind == 'time' -%} '"' || {{ ts_text(expression) }} || '"'
         {%- elif kind == 'instant' -%} '"' || {{ ts_text(expression, true) }} || '"'
-        {%- else -%} cast({{ expression }} as {{ type_text() }})
+        {%- else -%} {{ as_text(expression) }}
         {%- endif -%}, 'null')
     {{- " || ',' ||" if not loop.last }}
     {%- endfor %}

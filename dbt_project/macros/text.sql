@@ -17,7 +17,7 @@
 {% macro hash_key(parts) -%}
     md5(
         {%- for part in parts %}
-        coalesce(cast({{ part }} as {{ type_text() }}), '-'){{ " || '|' ||" if not loop.last }}
+        coalesce({{ as_text(part) }}, '-'){{ " || '|' ||" if not loop.last }}
         {%- endfor %}
     )
 {%- endmacro %}

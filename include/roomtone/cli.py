@@ -508,7 +508,8 @@ def _did(stage: Any) -> str:
         case ScoreReport():
             line = f"{stage.count_loaded} rows loaded, {stage.count_scored} messages scored by {stage.model_version}"
         case TransformReport():
-            line = f"{stage.nodes} models and tests"
+            whom = f"everybody ({stage.whole_because})" if stage.whole_because else f"{stage.count_touched} customers"
+            line = f"{stage.nodes} models and tests over {whom}"
         case ValidationReport():
             checks = sum(result.count_evaluated for result in stage.tables)
             line = f"{checks} expectations on {len(stage.tables)} tables, {len(stage.warnings)} warnings"

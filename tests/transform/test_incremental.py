@@ -133,25 +133,24 @@ class Growing:
 
     def _pass(self, batch: list[tuple[str, Row]], hour: float) -> touched.Scope:
         current = current_pass(hour, self.sequence)
-        with warehouse.connect(self.settings) as connection:
+        with warehouse.session(self.settings) as connection:
             loading.ensure_raw_tables(connection)
             load = f"load-{self.sequence}"
             for name in {name for name, _ in batch}:
                 schema = STREAMS[name].landed_schema if name in STREAMS else loading.SCORE_SCHEMA
                 schema = schema.append(pa.field("load_id", pa.string()))
                 rows = [dict.fromkeys(schema.names) | row | {"load_id": load} for kind, row in batch if kind == name]
-                connection.from_arrow(pa.Table.from_pylist(rows, schema)).insert_into(f"raw.{name}")
+                warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows, schema))
             connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(hour)])
 
-            def mirror() -> str:
+            def mirror(since: datetime | None) -> str:
                 self._mirror(connection, at(hour))
                 return "policies"
 
             scope = touched.open_scope(connection, current, "project", mirror)
         with warehouse.held(self.settings) as path:
-            selected = () if scope.is_whole else ("--exclude", "config.materialized:view")
-            run_dbt(self.settings, path, ["run", *selected], is_whole=scope.is_whole)
-        with warehouse.connect(self.settings) as connection:
+            run_dbt(self.settings, path, ["run"], is_whole=scope.is_whole)
+        with warehouse.session(self.settings) as connection:
             touched.close_scope(connection, current, "project", scope)
             due = connection.execute("select trigger_id from activations.sync_recovery_events order by 1").fetchall()
         outcome = {"destination": "files", "status": "done", "sent_at": at(hour), "outcome": "accepted"}
@@ -165,13 +164,15 @@ class Growing:
         tables["routing_outcomes"] = [row for row in tables["routing_outcomes"] if row["acknowledged_at"] < as_of]
         for name, schema in MIRRORED.items():
             rows = [dict.fromkeys(schema.names) | row for row in tables.get(name, [])]
-            connection.execute(f"drop table if exists raw.{name}")
-            connection.from_arrow(pa.Table.from_pylist(rows, schema)).create(f"raw.{name}")
+            columns = ", ".join(f"{column.name} {loading.SQL_TYPES[column.type]}" for column in schema)
+            connection.execute(f"drop table if exists raw.{name} cascade")
+            connection.execute(f"create table raw.{name} ({columns})")
+            warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows, schema))
 
 
 def kept(settings: Settings) -> dict[str, list[str]]:
     """Every kept table's rows, in whatever order they lie."""
-    with warehouse.connect(settings) as connection:
+    with warehouse.session(settings) as connection:
         return {
             name: sorted(map(repr, connection.execute(f"select * from {name}").fetchall()))
             for name in touched.kept_names(connection)

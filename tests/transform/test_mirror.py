@@ -246,6 +246,28 @@ def test_acknowledged_routings_come_each_at_its_own_time(
     ]
 
 
+def test_later_routings_are_added_to_those_that_are_there(
+    settings: Settings, store: OperationalStore, connection: duckdb.DuckDBPyConnection
+) -> None:
+    routed = {"kind": "ticket_routing", "destination": "zendesk"}
+    intend(store, "a", T0 - 5 * MINUTE, **routed)
+    intend(store, "late", T0 - 5 * MINUTE, **routed, status="pending", done_at=None)
+    mirror(settings, connection, store, Pass(1, T0))
+    with store.begin() as transaction:
+        acknowledged = {"status": "done", "done_at": T0 + MINUTE}
+        transaction.execute(intents.update().where(intents.c.intent_id == "late").values(acknowledged))
+        # What the first mirror brought is not fetched again.
+        ages_ago = {"as_of": T0 - 9000 * MINUTE, "done_at": T0 - 9000 * MINUTE}
+        transaction.execute(intents.update().where(intents.c.intent_id == "a").values(ages_ago))
+    intend(store, "b", T0, **routed)
+    mirror(settings, connection, store, Pass(2, T0 + MINUTE), since=T0)
+    assert rows(connection, "select ticket_id, acknowledged_at from raw.routing_outcomes order by 1") == [
+        ("trigger-a", NAIVE - 4 * MINUTE),
+        ("trigger-b", NAIVE + MINUTE),
+        ("trigger-late", NAIVE + MINUTE),
+    ]
+
+
 def test_a_second_mirror_replaces_the_first(settings: Settings, store: OperationalStore) -> None:
     with warehouse.connect(settings) as connection:
         for sequence in (1, 2):

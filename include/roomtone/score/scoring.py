@@ -11,7 +11,6 @@ import pyarrow as pa
 import structlog
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import thread_table
 from roomtone.score.model import MANIFEST, Model, read_manifest
 from roomtone.settings import PROJECT_ROOT, Settings
 from roomtone.stores import raw, warehouse
@@ -25,16 +24,20 @@ SHIPPED_MODEL = PROJECT_ROOT / "include" / "models" / "mood"
 _LAST_GOOD = "last_good_model"
 
 # Every body that a customer wrote, once, whichever version of the message holds it: an edit is scored anew, a resend
-# is not.
+# is not. What came in loads that this model has been through is not looked at again.
 _UNSCORED = """
 with bodies as (
     select distinct messages.id as id, messages.body as text, md5(messages.body) as body_hash, messages.ticket_id
     from raw.messages as messages
     where messages.author = 'customer'
+        and (messages.source, messages.load_id) not in (
+            select (source, load_id) from raw.scored_loads where model_version = $model_version
+        )
 ),
 
 channels as (
-    select id as ticket_id, max(channel) as channel from raw.tickets group by id
+    select id as ticket_id, max(channel) as channel from raw.tickets
+    where id in (select ticket_id from bodies) group by id
 )
 
 select bodies.id, bodies.text, bodies.body_hash, channels.channel
@@ -83,11 +86,18 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
                 store.mark_degraded(current)
             if model is None:
                 return ScoreReport(loaded, 0, 0, "", failure)
+            # More may land while the scores are written: the next pass looks at that.
+            connection.execute(
+                "create temporary table looked_at as select source, load_id from raw.loads except"
+                " select source, load_id from raw.scored_loads where model_version = ?",
+                [model.version],
+            )
             scores = _score_unscored(connection, model, current)
             if scores.num_rows:
                 raw.write_scores(settings, f"{current.pass_id}-{model.version}", scores)
                 load_landed(settings, connection)
-            thread_table.refresh(connection)
+            connection.execute("delete from raw.scored_loads where model_version <> ?", [model.version])
+            connection.execute("insert into raw.scored_loads select ?, source, load_id from looked_at", [model.version])
         store.mark_pass(current, "scored")
     finally:
         store.close()

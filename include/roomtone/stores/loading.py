@@ -52,9 +52,7 @@ def load_landed(settings: Settings, connection: Session) -> int:
     ensure_raw_tables(connection)
     known = {tuple(row) for row in connection.execute("select source, load_id from raw.loads").fetchall()}
     count = 0
-    for load in raw.completed_loads(settings):
-        if (load.source, load.load_id) in known:
-            continue
+    for load in raw.completed_loads(settings, known=known):
         with _transaction(connection):
             for stream, files in load.files.items():
                 names = STREAMS[stream].landed_schema.names
@@ -78,6 +76,9 @@ def ensure_raw_tables(connection: Session) -> None:
     connection.execute(f"create table if not exists raw.message_scores ({_columns(SCORE_SCHEMA)}, load_id varchar)")
     # A warehouse of an earlier version holds scores without the load that they came in.
     connection.execute("alter table raw.message_scores add column if not exists load_id varchar")
+    connection.execute(
+        "create table if not exists raw.scored_loads (model_version varchar, source varchar, load_id varchar)"
+    )
     connection.execute("create table if not exists raw.loads (source varchar, load_id varchar, loaded_at timestamp)")
 
 

@@ -1,4 +1,4 @@
-"""A warehouse on PostgreSQL, for whoever has outgrown one file: what loading and transform need of a connection to it."""
+"""A warehouse on PostgreSQL, for whoever has outgrown one file: what loading and transform need of a connection."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -78,7 +78,7 @@ class PostgresSession:
 
 
 def connection_arguments(url: str) -> dict[str, Any]:
-    """host, port, user, password and dbname of `postgresql://…`, those that it gives; `?host=` may be a socket folder."""
+    """host, port, user, password and dbname of `postgresql://…`, those that it gives; `?host=` may name a folder."""
     address = sa.make_url(url)
     given = {
         "host": address.host or address.query.get("host"),

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,14 +66,19 @@ class Load:
     counts: tuple[Path, ...] = field(default=())
 
 
-def completed_loads(settings: Settings, source: str | None = None) -> list[Load]:
-    """Loads that dlt has committed, of one source or of all, in the order in which they were begun."""
+def completed_loads(
+    settings: Settings, source: str | None = None, known: Set[tuple[str, str]] = frozenset()
+) -> list[Load]:
+    """Loads that dlt has committed, of one source or of all, in the order in which they were begun.
+
+    Those in `known`, as (source, load id), are left out without opening any of their files.
+    """
     try:
         found = [
             load
             for folder in _datasets(settings.raw_dir)
             if source is None or folder.name == source
-            for load in _loads_of(folder)
+            for load in _loads_of(folder, {load_id for name, load_id in known if name == folder.name})
         ]
     except OSError as error:
         raise RoomtoneError(
@@ -84,14 +89,16 @@ def completed_loads(settings: Settings, source: str | None = None) -> list[Load]
     return sorted(found, key=lambda load: (float(load.load_id), load.source))
 
 
-def committed_load_ids(dataset: Path) -> set[str]:
-    """Ids of the loads that the dataset's load records name."""
+def committed_load_ids(dataset: Path, known: Set[str] = frozenset()) -> set[str]:
+    """Ids of the loads that the dataset's load records name, without those in `known`."""
     try:
         entries = sorted((dataset / LOADS).iterdir())
     except FileNotFoundError:
         return set()
     # A process killed while writing a record leaves it empty or cut: such a load is not complete.
-    return {entry.stem.rpartition("__")[2] for entry in entries if _is_whole(entry)}
+    return {
+        load_id for entry in entries if (load_id := entry.stem.rpartition("__")[2]) not in known and _is_whole(entry)
+    }
 
 
 def uncommitted_states(dataset: Path) -> list[Path]:
@@ -173,9 +180,11 @@ def _datasets(raw_dir: Path) -> list[Path]:
     return sorted(folder for folder in raw_dir.iterdir() if (folder / LOADS).is_dir())
 
 
-def _loads_of(dataset: Path) -> list[Load]:
+def _loads_of(dataset: Path, known: Set[str]) -> list[Load]:
     # The load records first: a load that completes while the files are listed is seen the next time.
-    committed = committed_load_ids(dataset)
+    committed = committed_load_ids(dataset, known)
+    if not committed:
+        return []
     files: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for table in (*STREAMS, QUARANTINE, COUNTS):
         folder = dataset / table

@@ -97,6 +97,7 @@ def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[
                 time.sleep(_POLL_SECONDS)
         try:
             connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")
             connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
             yield connection
         finally:

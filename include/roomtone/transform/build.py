@@ -2,14 +2,13 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
@@ -18,7 +17,7 @@ from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.stores.postgres import connection_arguments
 from roomtone.transform.touched import Scope, close_scope, kept_counts, open_scope
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 # What readers and destinations use; the layers below are working tables.
 PUBLIC_SCHEMAS = ("marts", "activations")
@@ -69,7 +68,8 @@ def transform(settings: Settings, current: Pass) -> TransformReport:
         store.mark_pass(current, "transformed")
     finally:
         store.close()
-    log.info("transformed", customers=scope.whole_because or scope.count_customers, nodes=nodes)
+    if scope.is_whole:
+        log.info("%s computed everybody: %s", current.pass_id, scope.whole_because)
     return TransformReport(
         current.sequence, nodes, time.monotonic() - begun, rows, scope.whole_because, scope.count_customers
     )
@@ -120,7 +120,9 @@ def _bring_in(settings: Settings, store: OperationalStore, current: Pass, projec
 
     with warehouse.session(settings) as connection:
         loading.ensure_raw_tables(connection)
-        return open_scope(connection, current, project, lambda: mirror(settings, connection, store, current))
+        return open_scope(
+            connection, current, project, lambda since: mirror(settings, connection, store, current, since)
+        )
 
 
 def _project_hash(settings: Settings) -> str:
@@ -164,7 +166,8 @@ def _working_folder(settings: Settings, path: Path) -> Path:
 def _duckdb_output(path: Path) -> dict[str, Any]:
     # Rows have no order in a table, and keeping the one they came in costs memory.
     options = {"memory_limit": warehouse.MEMORY_LIMIT, "preserve_insertion_order": False}
-    return {"type": "duckdb", "path": str(path), "schema": "main", "config_options": options}
+    quiet = {"enable_progress_bar": False}
+    return {"type": "duckdb", "path": str(path), "schema": "main", "config_options": options, "settings": quiet}
 
 
 def _postgres_output(settings: Settings) -> dict[str, Any]:

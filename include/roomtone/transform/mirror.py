@@ -7,7 +7,7 @@ else: a model never sees a setting, a clock or the operational store.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +32,9 @@ _POLICY = [("policy_id", _TEXT), ("policy_version", _COUNT)]
 _OWNED = [*_POLICY, ("owner", _TEXT), ("why", _TEXT)]
 # applies_from null: all history; applies_to null: still in force; both half-open, in UTC.
 _IN_FORCE = [("published_at", TIMESTAMP), ("applies_from", TIMESTAMP), ("applies_to", TIMESTAMP)]
+
+_GROWING = "routing_outcomes"
+_LATE = timedelta(days=1)
 
 MIRRORED: Mapping[str, pa.Schema] = {
     name: pa.schema(columns)
@@ -128,22 +131,35 @@ def mirror(
     connection: Session,
     store: OperationalStore,
     current: Pass,
+    since: datetime | None = None,
 ) -> str:
     """Replace the mirrored tables of the `raw` schema for one pass, all of them in one transaction.
 
+    Acknowledged routings only ever grow in number, with every ticket there was: where `since` is the instant of the
+    pass whose mirror is still there, only later ones are fetched and added.
     Returns the hash of the policies, which is another one whenever any of them begins, ends or says something else.
     Raises RoomtoneError when a published policy cannot be read; the tables then stay as they were.
     """
-    rows = mirrored_rows(store, current)
+    rows = mirrored_rows(store, current, since)
     connection.begin()
     try:
         connection.execute("create schema if not exists raw")
         for name, schema in MIRRORED.items():
             columns = ", ".join(f'"{column.name}" {SQL_TYPES[column.type]}' for column in schema)
+            fetched = pa.Table.from_pylist(rows[name], schema)
             # Only the names above reach SQL; the rows come as Arrow.
-            connection.execute(f"drop table if exists raw.{name}")
-            connection.execute(f"create table raw.{name} ({columns})")
-            warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows[name], schema))
+            if name == _GROWING and since is not None:
+                connection.execute("drop table if exists later_rows")
+                connection.execute(f"create temporary table later_rows ({columns})")
+                warehouse.insert(connection, "later_rows", fetched)
+                connection.execute(
+                    f"insert into raw.{name} select * from later_rows except select * from raw.{name}"  # noqa: S608
+                )
+            else:
+                # On PostgreSQL the staging views go with it; dbt makes them again.
+                connection.execute(f"drop table if exists raw.{name} cascade")
+                connection.execute(f"create table raw.{name} ({columns})")
+                warehouse.insert(connection, f"raw.{name}", fetched)
     except BaseException:
         connection.rollback()
         raise
@@ -156,14 +172,17 @@ def _policies_hash(tables: Tables) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def mirrored_rows(store: OperationalStore, current: Pass) -> Tables:
-    """The rows of every mirrored table as they are for one pass: what is dated after its `as_of` does not exist yet."""
+def mirrored_rows(store: OperationalStore, current: Pass, since: datetime | None = None) -> Tables:
+    """The rows of every mirrored table as they are for one pass: what is dated after its `as_of` does not exist yet.
+
+    Of the acknowledged routings, given `since`, those that a pass as of then may not have seen.
+    """
     with store.begin() as connection:
         applied = applied_versions(stored_versions(connection), current.as_of)
         tables = _policy_rows(applied)
         tables["overrides"] = _override_rows(connection, current.as_of)
         tables["trigger_outcomes"] = _trigger_outcomes(connection, current.as_of)
-        tables["routing_outcomes"] = _routing_outcomes(connection, current.as_of)
+        tables["routing_outcomes"] = _routing_outcomes(connection, current.as_of, since)
         tables["pause_effects"] = _pause_effects(connection, current.as_of)
     tables["current_pass"] = [{"pass_sequence": current.sequence, "as_of": _naive(current.as_of)}]
     return tables
@@ -311,7 +330,7 @@ def _trigger_outcomes(connection: sa.Connection, as_of: datetime) -> list[Row]:
     ]
 
 
-def _routing_outcomes(connection: sa.Connection, as_of: datetime) -> list[Row]:
+def _routing_outcomes(connection: sa.Connection, as_of: datetime, since: datetime | None) -> list[Row]:
     """Each routing that a helpdesk acknowledged, at its own time: a ticket may have been moved more than once."""
     columns = intents.c
     query = (
@@ -319,6 +338,9 @@ def _routing_outcomes(connection: sa.Connection, as_of: datetime) -> list[Row]:
         .where(columns.kind == "ticket_routing", columns.status == "done", columns.as_of < as_of)
         .order_by(columns.intent_id)
     )
+    if since is not None:
+        # An old intent may be acknowledged late, by the clock of another machine.
+        query = query.where(sa.or_(columns.as_of >= since, columns.done_at >= since - _LATE))
     return [
         {"ticket_id": row.subject_id, "destination": row.destination, "acknowledged_at": _naive(row.done_at)}
         for row in connection.execute(query)

@@ -77,10 +77,13 @@ class _LastPass:
     model_scored_at: datetime | None
 
 
-def open_scope(connection: Session, current: Pass, project_hash: str, mirror: Callable[[], str]) -> Scope:
+def open_scope(
+    connection: Session, current: Pass, project_hash: str, mirror: Callable[[datetime | None], str]
+) -> Scope:
     """Find out whom `current` touches and write their records to the schema `touched`.
 
-    `mirror` brings the operational store's tables up to date and returns the hash of the policies among them. Until
+    `mirror` brings the operational store's tables up to date, given the instant of the last pass where that one left
+    them in order, and returns the hash of the policies among them. Until
     `close_scope` the warehouse counts as half-computed: a pass that finds it so is whole.
     """
     for table, columns in _STATE.items():
@@ -90,9 +93,10 @@ def open_scope(connection: Session, current: Pass, project_hash: str, mirror: Ca
     for table in _MIRRORED_FACTS if last else ():
         connection.execute(f"drop table if exists before_{table}")
         connection.execute(f"create temporary table before_{table} as select * from raw.{table}")
-    policies_hash = mirror()
-    _find_fresh_loads(connection)
     as_of = current.as_of.astimezone(UTC).replace(tzinfo=None)
+    goes_on = last is not None and not damage and last.as_of <= as_of
+    policies_hash = mirror(last.as_of.replace(tzinfo=UTC) if last is not None and goes_on else None)
+    _find_fresh_loads(connection)
 
     reason = damage or _whole_because(last, as_of, project_hash, policies_hash)
     if last is None or reason:
