@@ -67,9 +67,7 @@ def test_a_secret_that_is_none_is_told(token: str) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://receiver.example.com", "https://receiver.example.com/in?key=secret"])
 def test_an_address_that_is_none_is_told_without_its_query(url: str) -> None:
-    with pytest.raises(
-        RoomtoneError, match="ROOMTONE_WEBHOOK_URL: .*; give https://HOST/PATH without a query"
-    ) as raised:
+    with pytest.raises(RoomtoneError, match="give https://HOST/PATH without a query") as raised:
         Webhook(Connection("webhook", url, "whsec_" + b64encode(bytes(24)).decode()))
     assert "secret" not in str(raised.value)
 
