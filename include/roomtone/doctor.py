@@ -14,10 +14,11 @@ from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync.destinations import destination_class
-from roomtone.sync.probes import probe
+from roomtone.sync.probes import probe, unguarded_sends
 
 MINIMUM_FREE_BYTES = 1 << 30
 MAXIMUM_CLOCK_SKEW_SECONDS = 300.0
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ def examine(settings: Settings) -> list[Finding]:
     findings = [_finding(name, check, settings) for name, check in checks]
     names = dict.fromkeys((*settings.sources, *settings.destinations))
     findings += [_finding(f"connection {name}", _connection(name), settings) for name in names]
-    findings += [_finding(f"destination {name}", _destination(name), settings) for name in settings.destinations]
+    for name in settings.destinations:
+        asked = _finding(f"destination {name}", _destination(name), settings)
+        findings.append(asked)
+        if asked.is_ok:
+            findings.append(_finding(f"promotions {name}", _promotions(name), settings))
     return findings
 
 
@@ -174,6 +179,24 @@ def _destination(name: str) -> Callable[[Settings], str]:
             return "; ".join(probe(settings, store, name)) or "cannot be asked anything"
         finally:
             store.close()
+
+    return check
+
+
+def _promotions(name: str) -> Callable[[Settings], str]:
+    def check(settings: Settings) -> str:
+        store = OperationalStore(settings)
+        try:
+            found = unguarded_sends(settings, store, name)
+        finally:
+            store.close()
+        if found:
+            raise RoomtoneError(
+                name,
+                f"{len(found)} live sends reach paused customers: {', '.join(found[:MOST_NAMED])}",
+                f"exclude them as docs/playbooks/{name}.md says",
+            )
+        return "no live send is known to reach a paused customer"
 
     return check
 

@@ -65,6 +65,13 @@ def test_a_secret_that_is_none_is_told(token: str) -> None:
         Webhook(Connection("webhook", "https://receiver.example.com/in", token))
 
 
+@pytest.mark.parametrize("url", ["ftp://receiver.example.com", "https://receiver.example.com/in?key=secret"])
+def test_an_address_that_is_none_is_told_without_its_query(url: str) -> None:
+    with pytest.raises(RoomtoneError, match="give https://HOST/PATH without a query") as raised:
+        Webhook(Connection("webhook", url, "whsec_" + b64encode(bytes(24)).decode()))
+    assert "secret" not in str(raised.value)
+
+
 def test_a_receiver_that_wants_no_more_is_believed(brand: Sandbox, place: Place, person: Person) -> None:
     with faulty_vendor(brand.url) as vendor:
         url = place.environ()["ROOMTONE_WEBHOOK_URL"].replace(brand.url, vendor.url)

@@ -37,18 +37,18 @@ present as (
 
 held as (
     {% if is_incremental() -%}
-    select
-        external_id,
-        payload,
-        updated_at
-    from {{ this }}
+        select
+            external_id,
+            payload,
+            updated_at
+        from {{ this }}
     {%- else -%}
-    select
-        external_id,
-        payload,
-        cast(null as timestamp) as updated_at
-    from present
-    where 1 = 0
+        select
+            external_id,
+            payload,
+            cast(null as timestamp) as updated_at
+        from present
+        where 1 = 0
     {%- endif %}
 ),
 

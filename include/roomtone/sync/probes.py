@@ -23,7 +23,9 @@ KLAVIYO_NEEDED: tuple[tuple[str, str, str], ...] = (
     ("profiles:read", "GET", "/api/profiles"),
     ("profiles:write", "PATCH", f"/api/profiles/{NOBODY}"),
     ("events:read", "GET", "/api/events"),
+    ("campaigns:read", "GET", "/api/campaigns"),
     ("flows:read", "GET", "/api/flows"),
+    ("segments:read", "GET", "/api/segments"),
 )
 # Scopes that roomtone never uses: a key that has them can do more harm than it needs to when it is lost.
 KLAVIYO_EXCESS: tuple[tuple[str, str, str], ...] = (
@@ -31,7 +33,27 @@ KLAVIYO_EXCESS: tuple[tuple[str, str, str], ...] = (
     ("templates:read", "GET", "/api/templates"),
     ("coupons:read", "GET", "/api/coupons"),
 )
+# What a call needs beside its path.
+_PARAMS = {"/api/campaigns": {"filter": "equals(messages.channel,'email')"}}
 _PROFILE = {"data": {"type": "profile", "id": NOBODY, "attributes": {}}}
+
+
+def unguarded_sends(settings: Settings, store: OperationalStore, name: str) -> list[str]:
+    """Live campaigns and flows that a paused customer would still get, where the destination tells; else nothing."""
+    if not destination_class(name).reaches_people:
+        return []
+    target = open_destination(settings, store, name, 0)
+    try:
+        tell = getattr(target, "promotional_sends", None)
+        found = []
+        for send in tell() if tell is not None else ():
+            wanted = "a scope" if send.scope is None else f"roomtone_pause_{send.scope}"
+            is_guarded = send.excluded_by is None or wanted in send.excluded_by
+            if send.scope != "transactional" and (send.scope is None or not is_guarded):
+                found.append(f"{send.kind} {send.send_id} lacks {wanted}")
+        return found
+    finally:
+        target.close()
 
 
 def probe(settings: Settings, store: OperationalStore, name: str) -> list[str]:
@@ -55,7 +77,7 @@ def _klaviyo(connection: Connection) -> list[str]:
     headers = {"Authorization": f"Klaviyo-API-Key {connection.token}", "revision": REVISION, "Accept": MEDIA_TYPE}
     http = Transport(connection, headers, [Endpoint(method, path, 1, 15) for _, method, path in calls])
     try:
-        missing = [scope for scope, method, path in KLAVIYO_NEEDED if not _may(http, method, path)]
+        missing = [scope for scope, method, path in KLAVIYO_NEEDED if _status(http, method, path) == 403]
         if missing:
             raise RoomtoneError(
                 "ROOMTONE_KLAVIYO_TOKEN",
@@ -64,23 +86,24 @@ def _klaviyo(connection: Connection) -> list[str]:
             )
         account = http.call("GET", "/api/accounts")["data"][0]["id"]
         said = [f"the key is for account {account} and has every scope that can be asked for", headroom(http.headers)]
-        excess = [scope for scope, method, path in KLAVIYO_EXCESS if _may(http, method, path)]
+        excess = [scope for scope, method, path in KLAVIYO_EXCESS if _status(http, method, path) == 200]
         return said + ([f"it also has {', '.join(excess)}, which roomtone never uses"] if excess else [])
     finally:
         http.close()
 
 
-def _may(http: Transport, method: str, path: str) -> bool:
-    """Whether the key may make a call. Not knowing the path is no permission; not knowing the record is one."""
+def _status(http: Transport, method: str, path: str) -> int:
+    """What a call is answered with: 200 and 404 to whoever may make it, 403 to whoever may not."""
+    body = _PROFILE if method == "PATCH" else None
     try:
-        http.call(method, path, body=_PROFILE if method == "PATCH" else None, media_type=MEDIA_TYPE)
+        http.call(method, path, params=_PARAMS.get(path), body=body, media_type=MEDIA_TYPE)
     except VendorRefusedError as refusal:
-        return refusal.status == 404 and NOBODY in path
+        return refusal.status
     except VendorUnreachableError as error:
         if "answered 403" in error.value:
-            return False
+            return 403
         raise
-    return True
+    return 200
 
 
 def _zendesk(target: Destination) -> list[str]:

@@ -44,9 +44,14 @@ class Webhook(Destination):
 
     def __init__(self, connection: Connection) -> None:
         self._key = _key(connection.token)
-        self._path = urlsplit(connection.url).path or "/"
+        address = urlsplit(connection.url)
+        if address.scheme not in ("https", "http") or address.query:
+            raise RoomtoneError(
+                "ROOMTONE_WEBHOOK_URL", connection.url.split("?")[0], "give https://HOST/PATH without a query"
+            )
+        self._path = address.path or "/"
         rate = _rate(connection)
-        base = connection.url.removesuffix(urlsplit(connection.url).path)
+        base = connection.url.removesuffix(address.path)
         endpoint = Endpoint("POST", self._path, rate, rate * 60)
         self._http: Transport = Transport(Connection(connection.name, base, connection.token), {}, (endpoint,))
         self._accepted: set[str] = set()
