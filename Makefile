@@ -64,6 +64,12 @@ bench-readers: .venv/.installed-dev ## 10,000 queries of three readers while mar
 .PHONY: docs-dbt
 docs-dbt: .venv/.installed ## dbt's own pages of the models and their lineage, from the warehouse in ROOMTONE_HOME
 	@$(RUN)python -m roomtone.transform.lineage_page
+.PHONY: bench-risk
+bench-risk: .venv/.installed-dev ## the risk head against the sandbox's planted hazards, as JSON; simulated
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.risk_judgement
+.PHONY: bench-sync
+bench-sync: .venv/.installed-dev ## the sync's trials against a platform with bad days, as JSON; all figures are simulated
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.sync_trials
 
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again

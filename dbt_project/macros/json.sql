@@ -25,7 +25,8 @@
 {%- endmacro %}
 
 {#
-    A JSON object as text, keys in the order given. `members` is a list of (key, expression, kind); kind is `text`, `time`,
+    A JSON object as text, keys in the order given. `members` is a list of (key, expression, kind); kind is `text`, `time`
+    (to the second), `instant` (to the microsecond),
     `number` or `json` (already JSON). Built by hand because engines print their own JSON with different spaces.
 #}
 {% macro json_object(members) -%}
@@ -34,6 +35,7 @@
     '"{{ key }}":' || coalesce(
         {%- if kind == 'text' -%} {{ json_string(expression) }}
         {%- elif kind == 'time' -%} '"' || {{ ts_text(expression) }} || '"'
+        {%- elif kind == 'instant' -%} '"' || {{ ts_text(expression, true) }} || '"'
         {%- else -%} cast({{ expression }} as {{ type_text() }})
         {%- endif -%}, 'null')
     {{- " || ',' ||" if not loop.last }}

@@ -21,3 +21,8 @@
         {%- endfor %}
     )
 {%- endmacro %}
+
+{# The digits of a phone number, without the zeros or the plus before the country; null where they are too few for one. #}
+{% macro phone_digits(phone) -%}
+    case when length(ltrim(translate({{ phone }}, ' +-()./', ''), '0')) >= 7 then ltrim(translate({{ phone }}, ' +-()./', ''), '0') end
+{%- endmacro %}

@@ -1,7 +1,7 @@
 {#
     A pass computes everybody's rows under `--full-refresh`, and otherwise the rows of the customers that it touches: the schema
     `touched` then holds their ids and their records alone. So a model reads like any other; only what is kept from pass to pass
-    is read through `of_touched`, and written by the strategy `touched`.
+    is read through `of_touched`, and written by the materialization `kept`.
 #}
 {% macro is_whole() -%}
     {{ return(flags.FULL_REFRESH) }}
@@ -19,22 +19,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#
-    Takes the touched customers' rows out of a kept table and puts the newly computed ones in. A table whose pass computes other
-    rows as well names their key in `also_replaced_by`; one that holds rows without a customer names their ticket in `also_touched_by`.
-#}
-{% macro get_incremental_touched_sql(arguments) -%}
-    {%- set target = arguments['target_relation'] -%}
-    {%- set computed = arguments['temp_relation'] -%}
-    {%- set columns = get_quoted_csv(arguments['dest_columns'] | map(attribute='name')) -%}
-    {%- set key = config.get('also_replaced_by') -%}
-    {%- set ticket = config.get('also_touched_by') -%}
-    delete from {{ target }} where customer_id in (select customer_id from {{ source('touched', 'customer_ids') }});
-    {% if key %}delete from {{ target }} where {{ key }} in (select {{ key }} from {{ computed }});{% endif %}
-    {% if ticket %}delete from {{ target }} where {{ ticket }} in (select ticket_id from {{ source('touched', 'ticket_ids') }});{% endif %}
-    insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ computed }}
-{%- endmacro %}
-
 {# In a whole pass the schema `touched` is a window on everything that has landed. #}
 {% macro touch_everything() -%}
     {%- if execute and is_whole() and flags.WHICH in ('build', 'run') -%}
@@ -46,14 +30,22 @@
     create table touched.customer_ids (customer_id {{ type_text() }});
     create table touched.ticket_ids (ticket_id {{ type_text() }});
     create table touched.trigger_months (policy_id {{ type_text() }}, due_month timestamp);
+    {#- A model that scored after the instant of the pass is not in force yet, unless no other had scored by then. -#}
     create view touched.model_in_force as
     select model_version
     from (
         select
-            model_version,
-            row_number() over (order by max(scored_at) desc, model_version desc) as recency
-        from raw.message_scores
-        group by model_version
+            scores.model_version,
+            row_number() over (
+                order by
+                    case when min(scores.scored_at) <= max(current_pass.as_of) then 0 else 1 end,
+                    max(case when scores.scored_at <= current_pass.as_of then scores.scored_at end) desc,
+                    min(scores.scored_at),
+                    scores.model_version desc
+            ) as recency
+        from raw.message_scores as scores
+        cross join raw.current_pass as current_pass
+        group by scores.model_version
     ) as models
     where recency = 1
     {%- endif -%}
@@ -62,7 +54,7 @@
 {# Data tests of a kept table look at what the pass computed; a whole pass looks at everything. #}
 {% macro get_where_subquery(relation) -%}
     {%- set tested = graph.nodes.get(model.get('attached_node')) if execute else none -%}
-    {%- if tested and tested.config.incremental_strategy == 'touched' and not is_whole() -%}
+    {%- if tested and tested.config.materialized == 'kept' and not is_whole() -%}
         (select * from {{ relation }} where customer_id in (select customer_id from {{ source('touched', 'customer_ids') }})) as of_this_pass
     {%- else -%}
         {{ relation }}

@@ -125,6 +125,9 @@ def train(  # noqa: PLR0917 - the options of one command
     model: Annotated[
         Path | None, typer.Option("--model", help="Folder of the model to start from; default: ROOMTONE_MODEL.")
     ] = None,
+    outcomes: Annotated[
+        bool, typer.Option("--outcomes", help="Learn the risk of a promotion from what became of your own sends.")
+    ] = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="Train on the open sets again, with the labels among them.")
     ] = False,
@@ -134,6 +137,11 @@ def train(  # noqa: PLR0917 - the options of one command
     settings = load_settings()
     with _progress() as show:
         show("train")
+        if outcomes:
+            from roomtone.score import risk_table
+
+            typer.echo(risk_table.train(settings, output, clock.now(settings), seed))
+            return
         if refit or not (labels or unlabelled or from_reviews):
             from roomtone.score.train import train as train_model
 

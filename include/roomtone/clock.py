@@ -2,17 +2,21 @@
 
 from datetime import UTC, datetime
 from functools import cache
-
-import httpx
+from typing import TYPE_CHECKING
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 
 def now(settings: Settings) -> datetime:
     """The instant at which a run begins, aware, in UTC. Computations take it as `as_of` and never ask again."""
     if settings.clock_url is None:
         return datetime.now(UTC)
+    import httpx
+
     try:
         answer = _client().get(settings.clock_url).raise_for_status().json()
         return parse_instant(answer["now"])
@@ -23,7 +27,9 @@ def now(settings: Settings) -> datetime:
 
 
 @cache
-def _client() -> httpx.Client:
+def _client() -> "httpx.Client":
+    import httpx
+
     # Making a client reads the certificate store, which takes longer than asking the time.
     return httpx.Client(timeout=10.0)
 

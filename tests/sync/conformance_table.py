@@ -201,7 +201,6 @@ CASES: dict[str, Case] = {
         Idempotency.DEDUPLICATED,
         profile=customerio_profile,
         count_events=logged_events("customerio"),
-        can_read_back=False,
         refused="answered 401 .Unauthorized",
         refuses_megabyte="where Customer.io takes 32000 of one request",
         writes="POST /customerio/api/v2/batch",

@@ -21,7 +21,7 @@ from roomtone.settings import Settings, load_settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync import sync, transport
-from roomtone.sync.desired import RECOVERY_EVENT, read_desired
+from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, read_desired
 from roomtone.sync.destinations import NAMES, destination_class, klaviyo, open_destination, zendesk
 from roomtone.sync.destinations.base import Answer, Nulls
 from roomtone.sync.plan import Intent
@@ -71,6 +71,11 @@ def test_it_declares_what_is_expected_of_it(name: str) -> None:
     assert (declared.name, declared.kinds) == (name, case.kinds)
     assert set(declared.batch_sizes) == set(case.kinds)
     assert declared.can_create_profiles is False
+    for what, expected in (("nulls", case.nulls), ("can_read_back", case.can_read_back)):
+        assert getattr(declared, what, expected) == expected, what
+    repeats = dict(getattr(declared, "idempotency", {}))
+    if case.events is not None and repeats:
+        assert repeats[RECOVERY_EVENT] == case.events
 
 
 @pytest.mark.parametrize("name", of_people)
@@ -105,6 +110,29 @@ def test_the_end_of_a_pause_does_to_the_date_what_is_declared(
     is_there = "roomtone_pause_until" in held
     assert is_there is (CASES[name].nulls is Nulls.STORED)
     assert held.get("roomtone_pause_until") is None
+
+
+@pytest.mark.parametrize("name", ["braze", "customerio"])
+def test_what_is_held_is_read_in_a_payload_s_words(
+    *, name: str, brand: Sandbox, mart: Mart, person: Person, witness: Witness
+) -> None:
+    """Or the platform would seem to have been changed by hand wherever it only writes a value its own way."""
+    mart.pause(person, brand.now() + timedelta(days=14), scopes=("sales",))
+    bring(mart, brand, name)
+    store = OperationalStore(mart.settings)
+    target = open_destination(mart.settings, store, name, 1)
+    try:
+        for change in (lambda: None, lambda: mart.calm(person)):
+            change()
+            bring(mart, brand, name)
+            [row] = desired(mart, PROFILE_PROPERTIES)
+            number = person.customer_id.removeprefix("shop-")
+            shown = target.read_state(PROFILE_PROPERTIES, [number, "999999"])
+            assert list(shown) == [number]
+            assert {field: shown[number].get(field) for field in row.payload} == dict(row.payload)
+    finally:
+        target.close()
+        store.close()
 
 
 @pytest.mark.parametrize("name", of_people)
@@ -148,7 +176,7 @@ def test_an_event_arrives_once_whatever_is_repeated(
     store = OperationalStore(mart.settings)
     target = open_destination(mart.settings, store, name, 1)
     try:
-        row = next(r for r in _desired(mart, RECOVERY_EVENT) if r.subject_id == trigger_id)
+        row = next(r for r in desired(mart, RECOVERY_EVENT) if r.subject_id == trigger_id)
         vendor_id = target.vendor_ids([row], brand.now())[trigger_id]
         intent = Intent(
             intent_id=f"{name}:{trigger_id}",
@@ -171,7 +199,7 @@ def test_an_event_arrives_once_whatever_is_repeated(
     assert case.count_events(place, trigger_id, person.customer_id) == 1
 
 
-def _desired(mart: Mart, kind: str) -> list[Any]:
+def desired(mart: Mart, kind: str) -> list[Any]:
     with warehouse.connect(mart.settings) as connection:
         return read_desired(connection, [kind])[kind]
 

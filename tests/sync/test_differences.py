@@ -147,8 +147,8 @@ def test_a_pass_that_is_not_confirmed_is_refused(brand: Sandbox, mart: Mart, per
 
 
 def test_an_unknown_destination_is_named(settings: Settings, mart: Mart, brand: Sandbox) -> None:
-    with pytest.raises(RoomtoneError, match="'braze' is unknown; use one of files, klaviyo, zendesk"):
-        sync(settings, mart.commit(brand.now()), "braze")
+    with pytest.raises(RoomtoneError, match="'mailchimp' is unknown; use one of files, csv, parquet"):
+        sync(settings, mart.commit(brand.now()), "mailchimp")
 
 
 def test_two_rows_about_one_customer_stop_the_sync(

@@ -244,7 +244,7 @@ def test_two_syncs_of_one_destination_never_work_at_once(
     current = mart.commit(now)
     store = OperationalStore(mart.settings)
     with (
-        gate.one_sync(store, "klaviyo"),
+        gate.one_sync(store, "klaviyo", 30),
         pytest.raises(RoomtoneError, match=r"sync-klaviyo: .* is held by another run"),
     ):
         sync(mart.settings, current, "klaviyo")

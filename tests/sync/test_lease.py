@@ -54,16 +54,18 @@ def test_an_overtaken_holder_neither_sends_nor_writes_nor_frees_the_new_one(stor
         assert connection.execute(sa.select(lease_epochs.c.epoch).order_by("epoch")).scalars().all() == [1, 2]
 
 
-def test_a_holder_whose_time_has_passed_stops_by_its_own_timer(store: OperationalStore) -> None:
+def test_a_holder_whose_time_has_passed_asks_before_it_goes_on(store: OperationalStore) -> None:
     now = 100.0
     lease = Lease(store, "klaviyo", seconds=30, timer=lambda: now)
     lease.claim(1)
-    now = 129.9
+    now = 170.0
     lease.check()
-    assert lease._valid_until == pytest.approx(159.9), "a lease that is half over is renewed"
-    now = 160.0
-    with pytest.raises(LeaseLostError):
-        lease.check()
+    assert lease._valid_until == 200.0, "nobody has taken it, so it is renewed"
+    run_out(store)
+    with leased(store, "klaviyo", 1):
+        now = 199.0
+        with pytest.raises(LeaseLostError):
+            lease.check()
 
 
 def test_a_holder_that_died_is_followed_at_once(store: OperationalStore) -> None:

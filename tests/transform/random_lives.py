@@ -66,7 +66,7 @@ def live_through(chance: random.Random, history: History, customer_id: str, neig
     if chance.random() < 0.1:
         ids.append(f"{customer_id}-again")
     for hour, name in enumerate(ids):
-        history.customer(name, f"{customer_id}@example.com" if len(ids) > 1 else None, hour)
+        history.customer(name, f"{customer_id}@example.com", hour)
     names = [f"{customer_id}-{letter}" for letter in "abcd"[: chance.choice([1, 1, 1, 2, 2, 3, 4])]]
     for name in names:
         opened = _ticket(chance, history, name, chance.choice(ids), [*names, f"{neighbour}-a"])

@@ -139,6 +139,8 @@ causes as (
         max(case when end_rank = 1 then end_reason end) as end_reason,
         max(case when latest_evidence_rank = 1 then resolved_at end) as resolved_at,
         max(case when evidence_rank = 1 then message_id end) as evidence_message_id,
+        max(case when evidence_rank = 1 then fact_since_at end) as fact_since_at,
+        max(case when evidence_rank = 1 then contacts_count end) as contacts_count,
         max(case when latest_evidence_rank = 1 then message_id end) as latest_evidence_message_id,
         max(evidence_at) as latest_evidence_at,
         count(*) as evidence_count,

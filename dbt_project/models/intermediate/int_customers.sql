@@ -5,7 +5,8 @@ identities as (
 ),
 
 customers as (
-    select * from {{ ref('stg_customers') }}
+    select * from {{ ref('stg_customer_versions') }}
+    where is_latest
 ),
 
 orders as (

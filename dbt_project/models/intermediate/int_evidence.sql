@@ -30,7 +30,8 @@ meeting_sentiment as (
     select
         policies.policy_id,
         policies.policy_version,
-        messages.message_id
+        messages.message_id,
+        cast(null as bigint) as contacts_count
     from messages
     inner join policies
         on messages.sentiment = policies.start_sentiment
@@ -42,7 +43,8 @@ meeting_threat as (
     select
         policies.policy_id,
         policies.policy_version,
-        messages.message_id
+        messages.message_id,
+        cast(null as bigint) as contacts_count
     from messages
     inner join policies on policies.start_fact = 'threat'
     where messages.has_threat
@@ -52,7 +54,8 @@ meeting_repeat_contact as (
     select
         policies.policy_id,
         policies.policy_version,
-        messages.message_id
+        messages.message_id,
+        count(*) as contacts_count
     from messages
     inner join policies on policies.start_fact = 'repeat_contact'
     inner join contacts
@@ -82,6 +85,8 @@ message_evidence as (
         messages.message_id,
         messages.created_at as evidence_at,
         cast(null as timestamp) as over_at,
+        cast(null as timestamp) as fact_since_at,
+        meeting_messages.contacts_count,
         true as is_first_version
     from meeting_messages
     inner join messages on meeting_messages.message_id = messages.message_id
@@ -127,6 +132,8 @@ fact_evidence as (
         cast(null as {{ type_text() }}) as message_id,
         evidence_at,
         holds_until as over_at,
+        holds_from as fact_since_at,
+        cast(null as bigint) as contacts_count,
         version_rank = 1 as is_first_version
     from met_periods
 ),
@@ -147,6 +154,8 @@ dated as (
         all_evidence.message_id,
         all_evidence.evidence_at,
         all_evidence.over_at,
+        all_evidence.fact_since_at,
+        all_evidence.contacts_count,
         -- A version begins causes only while it is in force; later evidence still prolongs the causes that began under it.
         all_evidence.is_first_version
         and (policies.applies_to is null or all_evidence.evidence_at < policies.applies_to) as can_begin

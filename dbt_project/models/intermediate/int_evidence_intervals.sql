@@ -174,6 +174,8 @@ ended as (
         message_id,
         evidence_at,
         can_begin,
+        fact_since_at,
+        contacts_count,
         deleted_at,
         released_at,
         resolved_at,
@@ -193,6 +195,8 @@ explained as (
         message_id,
         evidence_at,
         can_begin,
+        fact_since_at,
+        contacts_count,
         resolved_at,
         ends_at,
         case

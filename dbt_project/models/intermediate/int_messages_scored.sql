@@ -27,6 +27,10 @@ model_in_force as (
     select * from {{ ref('stg_model_in_force') }}
 ),
 
+current_pass as (
+    select * from {{ ref('stg_current_pass') }}
+),
+
 -- A message that the model in force has not scored yet keeps its last score: a change of model never loses a cause.
 ranked_scores as (
     select
@@ -34,9 +38,13 @@ ranked_scores as (
         row_number() over (
             partition by scores.message_id, scores.body_hash
             order by
-                case when model_in_force.model_version is not null then 0 else 1 end, scores.scored_at desc, scores.model_version desc
+                case when model_in_force.model_version is not null then 0 else 1 end,
+                case when scores.scored_at <= current_pass.as_of then 0 else 1 end,
+                scores.scored_at desc,
+                scores.model_version desc
         ) as recency
     from scores
+    cross join current_pass
     left join model_in_force on scores.model_version = model_in_force.model_version
 ),
 

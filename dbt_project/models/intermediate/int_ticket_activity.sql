@@ -28,6 +28,7 @@ tickets as (
         versions.channel,
         versions.status,
         versions.priority,
+        versions.assignee_id,
         versions.order_id,
         nullif(versions.merged_into, versions.ticket_id) as merged_into,
         versions.created_at
@@ -148,6 +149,7 @@ joined as (
         tickets.channel,
         tickets.status,
         tickets.priority,
+        tickets.assignee_id,
         tickets.order_id,
         tickets.merged_into,
         tickets.created_at,

@@ -45,6 +45,10 @@ gated as (
         candidates.*,
         outcomes.sent_at,
         outcomes.trigger_id is not null as is_sent,
+        customers.has_email_consent,
+        customers.has_sms_consent,
+        customers.email is not null or customers.phone is not null as has_address,
+        paused_offers.trigger_id is not null as are_offers_paused,
         case
             when candidates.is_over_before_due then 'cause_ended'
             when candidates.reopened_at is not null then 'reopened'

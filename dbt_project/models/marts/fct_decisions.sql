@@ -1,3 +1,7 @@
+{#-
+    Every decision with its inputs, all of them: `policies/execute.py` takes each one again from this text alone and must come to the
+    same action. What the decision does not depend on (wording, owner, the time of the run) is not among them.
+-#}
 with
 
 causes as (
@@ -12,11 +16,22 @@ messages as (
     select * from {{ ref('int_messages_scored') }}
 ),
 
+starts as (
+    select
+        cause_id,
+        fact_since_at,
+        contacts_count
+    from {{ ref('int_causes') }}
+),
+
 -- Budgets are shared: what one customer is owed may change what another gets.
 triggers as (
-    select fct_recovery_triggers.*
-    from {{ ref('fct_recovery_triggers') }} as fct_recovery_triggers
-    inner join {{ ref('int_trigger_budgets') }} as placed on fct_recovery_triggers.trigger_id = placed.trigger_id
+    select
+        placed.*,
+        owed.status,
+        owed.status_reason
+    from {{ ref('int_trigger_budgets') }} as placed
+    inner join {{ ref('fct_recovery_triggers') }} as owed on placed.trigger_id = owed.trigger_id
 ),
 
 trigger_causes as (
@@ -64,14 +79,35 @@ pauses as (
             ('count', 'policies.start_count', 'number'),
             ('top_reasons', "nullif(messages.top_reasons, '')", 'json'),
         ]) }} as evidence,
+        {{ json_object([
+            ('decision', "'pause'", 'text'),
+            ('policy_id', 'causes.policy_id', 'text'),
+            ('policy_version', 'causes.policy_version', 'number'),
+            ('start_kind', 'policies.start_kind', 'text'),
+            ('start_sentiment', 'policies.start_sentiment', 'text'),
+            ('start_min_confidence', 'policies.start_min_confidence', 'number'),
+            ('start_fact', 'policies.start_fact', 'text'),
+            ('start_days', 'policies.start_days', 'number'),
+            ('start_count', 'policies.start_count', 'number'),
+            ('tier', 'causes.tier', 'number'),
+            ('scopes', 'causes.scopes', 'text'),
+            ('subject_kind', 'causes.subject_kind', 'text'),
+            ('subject_id', 'causes.subject_id', 'text'),
+            ('evidence_at', 'causes.started_at', 'instant'),
+            ('fact_since_at', 'starts.fact_since_at', 'instant'),
+            ('contacts', 'starts.contacts_count', 'number'),
+            ('message_id', 'causes.evidence_message_id', 'text'),
+            ('body_hash', 'messages.body_hash', 'text'),
+            ('is_ticket_live', 'messages.is_ticket_live', 'json'),
+            ('model_version', 'messages.model_version', 'text'),
+            ('is_abstained', 'messages.is_abstained', 'json'),
+            ('sentiment', 'messages.sentiment', 'text'),
+            ('confidence', 'messages.confidence', 'number'),
+            ('has_threat', 'messages.has_threat', 'json'),
+        ]) }} as inputs,
         causes.policy_id,
         causes.policy_version,
         messages.model_version,
-        {{ hash_key([
-            'causes.policy_id', 'causes.policy_version', 'causes.subject_kind', 'causes.subject_id', ts_text('causes.started_at', true),
-            'causes.evidence_message_id', 'messages.body_hash', 'messages.sentiment', 'messages.confidence', 'messages.model_version',
-            'policies.start_min_confidence', 'policies.start_days', 'policies.start_count',
-        ]) }} as inputs_hash,
         causes.started_at as decided_at,
         causes.cause_id,
         cast(null as {{ type_text() }}) as trigger_id,
@@ -80,6 +116,7 @@ pauses as (
     inner join policies
         on causes.policy_id = policies.policy_id
         and causes.policy_version = policies.policy_version
+    inner join starts on causes.cause_id = starts.cause_id
     left join messages on causes.evidence_message_id = messages.message_id
 ),
 
@@ -97,17 +134,44 @@ recoveries as (
             ('cause_id', 'triggers.cause_id', 'text'),
             ('ticket_id', 'triggers.ticket_id', 'text'),
             ('shipment_id', 'triggers.shipment_id', 'text'),
-            ('called_for_at', 'triggers.base_at', 'time'),
+            ('called_for_at', 'triggers.base_at', 'instant'),
             ('offer', 'triggers.offer', 'text'),
         ]) }} as evidence,
+        {{ json_object([
+            ('decision', "'recovery'", 'text'),
+            ('policy_id', 'triggers.policy_id', 'text'),
+            ('policy_version', 'triggers.policy_version', 'number'),
+            ('kind', 'triggers.kind', 'text'),
+            ('message_class', 'triggers.message_class', 'text'),
+            ('offer', 'triggers.offer', 'text'),
+            ('trigger_event', 'triggers.trigger_event', 'text'),
+            ('cause_id', 'triggers.cause_id', 'text'),
+            ('tier', 'triggers.tier', 'number'),
+            ('base_at', 'triggers.base_at', 'instant'),
+            ('due_at', 'triggers.due_at', 'instant'),
+            ('expires_at', 'triggers.expires_at', 'instant'),
+            ('is_sent', 'triggers.is_sent', 'json'),
+            ('is_over_before_due', 'triggers.is_over_before_due', 'json'),
+            ('reopened_at', 'triggers.reopened_at', 'instant'),
+            ('upset_again_at', 'triggers.upset_again_at', 'instant'),
+            ('was_upset_already', 'triggers.was_upset_already', 'json'),
+            ('requires_fact', 'triggers.requires_fact', 'json'),
+            ('has_verified_fact', 'triggers.has_verified_fact', 'json'),
+            ('has_lasting_ticket_cause', 'triggers.has_lasting_ticket_cause', 'json'),
+            ('are_offers_paused', 'triggers.are_offers_paused', 'json'),
+            ('consent', 'triggers.consent', 'text'),
+            ('has_email_consent', 'triggers.has_email_consent', 'json'),
+            ('has_sms_consent', 'triggers.has_sms_consent', 'json'),
+            ('has_address', 'triggers.has_address', 'json'),
+            ('is_within_allowance', 'triggers.is_allowed', 'json'),
+            ('place_in_day', 'triggers.place_in_day', 'number'),
+            ('budget_per_day', 'triggers.budget_per_day', 'number'),
+            ('place_in_month', 'triggers.place_in_month', 'number'),
+            ('budget_per_month', 'triggers.budget_per_month', 'number'),
+        ]) }} as inputs,
         triggers.policy_id,
         triggers.policy_version,
         trigger_causes.model_version,
-        {{ hash_key([
-            'triggers.policy_id', 'triggers.policy_version', 'triggers.kind', 'triggers.cause_id', ts_text('triggers.base_at', true),
-            ts_text('triggers.due_at', true), ts_text('triggers.expires_at', true), 'triggers.offer',
-            "case when triggers.status in ('blocked', 'cancelled', 'held_out') then triggers.status_reason end",
-        ]) }} as inputs_hash,
         triggers.due_at as decided_at,
         triggers.cause_id,
         triggers.trigger_id,
@@ -125,12 +189,19 @@ by_hand as (
         {{ json_object([
             ('actor', 'actor', 'text'),
             ('scopes', 'scopes', 'text'),
-            ('ends_at', 'ends_at', 'time'),
+            ('ends_at', 'ends_at', 'instant'),
         ]) }} as evidence,
+        {{ json_object([
+            ('decision', "'override'", 'text'),
+            ('override_id', 'override_id', 'text'),
+            ('action', 'action', 'text'),
+            ('scopes', 'scopes', 'text'),
+            ('starts_at', 'starts_at', 'instant'),
+            ('ends_at', 'ends_at', 'instant'),
+        ]) }} as inputs,
         cast(null as {{ type_text() }}) as policy_id,
         cast(null as integer) as policy_version,
         cast(null as {{ type_text() }}) as model_version,
-        {{ hash_key(['override_id', 'action', 'scopes', ts_text('starts_at', true), ts_text('ends_at', true)]) }} as inputs_hash,
         starts_at as decided_at,
         cast(null as {{ type_text() }}) as cause_id,
         cast(null as {{ type_text() }}) as trigger_id,
@@ -138,12 +209,31 @@ by_hand as (
     from overrides
 ),
 
-final as (
+decided as (
     select * from pauses
     union all
     select * from recoveries
     union all
     select * from by_hand
+),
+
+final as (
+    select
+        decision_id,
+        customer_id,
+        action,
+        reason_codes,
+        evidence,
+        policy_id,
+        policy_version,
+        model_version,
+        md5(inputs) as inputs_hash,
+        decided_at,
+        cause_id,
+        trigger_id,
+        override_id,
+        inputs
+    from decided
 )
 
 select * from final

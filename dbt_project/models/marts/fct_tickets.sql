@@ -50,6 +50,7 @@ weighed as (
         tickets.channel,
         tickets.status,
         tickets.order_id,
+        tickets.assignee_id,
         tickets.merged_into,
         tickets.is_live,
         tickets.created_at,
@@ -162,7 +163,8 @@ final as (
         cast(scored.waiting_hours as {{ type_f64() }}) as waiting_hours,
         scored.policy_id,
         scored.policy_version,
-        scored.created_at
+        scored.created_at,
+        scored.assignee_id
     from scored
     left join fitting_queues on scored.ticket_id = fitting_queues.ticket_id and fitting_queues.queue_rank = 1
 )

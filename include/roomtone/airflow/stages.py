@@ -115,6 +115,16 @@ def sync_pass(sequence: int, destination: str) -> dict[str, int]:
     return counts
 
 
+def reconcile_destination(destination: str) -> dict[str, int]:
+    """Read `destination` back, repair drift and report what people changed. Returns the counts of the report."""
+    from roomtone.sync.reconcile import reconcile
+
+    report = reconcile(settings_from_airflow(), destination)
+    for note in report.notes:
+        log.warning("reconcile %s: %s", destination, note)
+    return _told(f"reconcile {destination}", report)
+
+
 def publish_pass(sequence: int) -> int:
     """Publish the marts of a validated pass. Returns its sequence.
 

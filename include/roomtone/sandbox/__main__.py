@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, required=True, help="0 takes a free one")
     serve.add_argument("--seed", type=int, default=7)
     serve.add_argument("--customers", type=int, default=400)
+    serve.add_argument("--silent-profiles", type=int, default=0, help="more profiles, of people who do nothing")
     serve.add_argument("--start", type=_instant, default="2026-03-02T09:00:00Z", help="RFC 3339, with an offset")
     serve.add_argument("--history-days", type=int, default=21)
     serve.add_argument(
@@ -73,7 +74,9 @@ def _serve(options: argparse.Namespace) -> int:
     listener = _listen(options.port)
     port = listener.getsockname()[1]
     plan = Plan(options.start, options.seed, options.customers, options.history_days)
-    app = make_app(Sandbox(World(plan), SpecCheck(options.specs) if options.specs else None))
+    world = World(plan)
+    world.add_silent_profiles(options.silent_profiles)
+    app = make_app(Sandbox(world, SpecCheck(options.specs) if options.specs else None))
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

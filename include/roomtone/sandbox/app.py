@@ -232,6 +232,14 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     app.add_route("/world", sandbox.show_world, methods=["GET"])
     for vendor in sandbox.vendors:
         app.add_route(f"/{vendor}/{{rest:path}}", sandbox.vendor, methods=METHODS)
+
+    async def unrouted(request: Request, _: Exception) -> Response:
+        """What no route can read, such as an id with a line break in it, is the vendor's to refuse in its own words."""
+        if request.url.path.split("/")[1] in sandbox.vendors:
+            return await sandbox.vendor(request)
+        return JSONResponse({"detail": "Not Found"}, 404)
+
+    app.add_exception_handler(404, unrouted)
     return app
 
 

@@ -72,10 +72,11 @@ class Served:
 
 
 @contextmanager
-def served(customers: int, seed: int = 7, history_days: int = 11) -> Iterator[Served]:
+def served(customers: int, seed: int = 7, history_days: int = 11, silent_profiles: int = 0) -> Iterator[Served]:
     """Serves a brand for the length of a block."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--seed", str(seed)]
     command += ["--customers", str(customers), "--history-days", str(history_days)]
+    command += ["--silent-profiles", str(silent_profiles)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=PROJECT_ROOT, start_new_session=True
     )

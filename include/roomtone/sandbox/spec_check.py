@@ -112,6 +112,9 @@ class SpecCheck:
         """
         if vendor not in FILES or (reply is not None and reply.status == 401) or (vendor, call.path) in BESIDE_THE_FILE:
             return []
+        if call.method == "GET" and call.path in ("", "/"):
+            # Whoever asks the bare address asks for no operation, only whether somebody is there.
+            return []
         if not template:
             self.document(vendor)
             path = call.path.removesuffix(".json").rstrip("/")
@@ -123,6 +126,12 @@ class SpecCheck:
             body = _without_nulls(reply.body) if vendor in NULL_IS_ABSENT else reply.body
             texts += _reply_findings(operation, reply.status, body)
         return [{"finding": text} for text in dict.fromkeys(texts) if not _is_waived(vendor, text)]
+
+    def reply_findings(self, vendor: str, method: str, template: str, status: int, body: Any) -> list[str]:
+        """What is wrong with a reply alone, as the operation `method template` documents replies."""
+        operation = self._operation(vendor, method.lower(), template)
+        plain = _without_nulls(body) if vendor in NULL_IS_ABSENT else body
+        return [text for text in _reply_findings(operation, status, plain) if not _is_waived(vendor, text)]
 
     def _body_findings(self, operation: _Operation, call: Call) -> Iterator[str]:
         if operation.request is None or operation.request_schema is None:

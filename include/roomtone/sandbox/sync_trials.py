@@ -1,17 +1,18 @@
 """Trials of the sync against a platform that has bad days; every figure is simulated and counted at the platform's log.
 
-`python -m roomtone.sandbox.sync_trials` runs all of them in full and prints JSON.
+`make bench-sync` runs all of them in full and prints JSON.
 """
 
+import argparse
 import json
+import logging
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,9 @@ import pyarrow as pa
 
 from roomtone.errors import RoomtoneError
 from roomtone.sandbox import activations
+from roomtone.sandbox.scale_trial import scale_trial
 from roomtone.sandbox.served import Served, served
+from roomtone.sandbox.zombie_trial import zombie_trial
 from roomtone.settings import Settings
 from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.sync import checkpoints, sync
@@ -169,13 +172,24 @@ def _is_unfinished(settings: Settings) -> bool:
         store.close()
 
 
-def main() -> int:
-    """Runs the trials named on the command line, or all, and prints their figures as JSON."""
+TRIALS: dict[str, Callable[[Path], Any]] = {
+    "faulty": lambda home: faulty_trial(5000, 7, home),
+    "zombie": lambda home: zombie_trial(200, 7, home),
+    "scale": lambda home: scale_trial(1_000_000, 20_000, home),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the trials named, or all, in full and prints their figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m roomtone.sandbox.sync_trials", description=main.__doc__)
+    parser.add_argument("names", nargs="*", metavar="|".join(TRIALS))
+    names = parser.parse_args(arguments).names or list(TRIALS)
     figures: dict[str, Any] = {"is_simulated": True}
+    logging.getLogger("roomtone").setLevel(logging.CRITICAL)
     with TemporaryDirectory() as folder:
-        count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-        figures["faulty"] = vars(faulty_trial(count, 7, Path(folder) / "faulty"))
-    print(json.dumps(figures))
+        for name in names:
+            figures[name] = asdict(TRIALS[name](Path(folder) / name))
+    print(json.dumps(figures, indent=2))
     return 0
 
 

@@ -21,6 +21,8 @@ from roomtone.sandbox.traffic import Traffic
 from roomtone.sandbox.witness import Witness
 
 DAY = timedelta(days=1)
+# Numbers from here on are of people who only have a profile.
+FIRST_SILENT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class World:
         ran = self.schedule.run_until(until)
         self.at = max(self.at, until)
         return ran
+
+    def add_silent_profiles(self, count: int) -> None:
+        """Profiles at the marketing platform of people who never buy, write or consent: only their number matters."""
+        for number in range(FIRST_SILENT, FIRST_SILENT + count):
+            customer = make_customer(self.plan.seed, number, self.at)
+            customer.email_consent = customer.sms_consent = False
+            profile = self.marketing.add_profile(customer)
+            profile.properties["favourite_colour"] = "green"
 
     def fingerprint(self) -> str:
         """SHA-256 over everything that the three vendors could tell about the world."""

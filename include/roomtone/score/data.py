@@ -8,8 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from roomtone.errors import RoomtoneError
 
 SENTIMENTS = ("negative", "neutral", "positive")
@@ -166,6 +164,8 @@ def read_rows(data_dir: Path, name: str, columns: list[str]) -> list[dict[str, A
     path = data_dir / name
     if not path.is_file():
         raise RoomtoneError("training data", f"{path} is not there", "set ROOMTONE_DATA to the folder of the open sets")
+    import pyarrow.parquet as pq
+
     rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
     return rows
 

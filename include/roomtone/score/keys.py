@@ -73,3 +73,24 @@ def run_starts(values: npt.NDArray[np.integer]) -> Positions:
     starts = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=starts[1:])
     return np.flatnonzero(starts)
+
+
+def distinct(values: Hashes | Positions) -> tuple[Positions, Positions]:
+    """Index of the first of each of the distinct `values`, in order of value; and, for each value, which of these it
+    is.
+
+    numpy.unique does the same, and imports numpy.ma.
+    """
+    order = values.argsort(kind="stable")
+    starts = run_starts(values[order])
+    number = np.zeros(len(values), np.int64)
+    number[starts] = 1
+    which = np.empty(len(values), np.int64)
+    which[order] = np.cumsum(number) - 1
+    return order[starts], which
+
+
+def union(first: Hashes, second: Hashes) -> Hashes:
+    """The distinct keys of both, in order."""
+    both = np.sort(np.concatenate([first, second]))
+    return both[run_starts(both)]

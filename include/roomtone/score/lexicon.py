@@ -99,11 +99,9 @@ def normalise_all(words: list[str]) -> list[str]:
 @cache
 def valences() -> dict[str, float]:
     """Valence of normalised words, -4 to 4: the general lexicon under this project's words for support."""
-    table: dict[str, float] = {}
-    for line in files("roomtone.score").joinpath("valence.tsv").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            word, value = line.split("\t")
-            table[normalise(word)] = float(value)
+    lines = files("roomtone.score").joinpath("valence.tsv").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    table = dict(zip(normalise_all([word for word, _ in pairs]), [float(value) for _, value in pairs], strict=True))
     for word in NEUTRAL_IN_SUPPORT:
         table.pop(word, None)
     return table | SUPPORT_VALENCE

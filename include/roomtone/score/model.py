@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from roomtone.errors import RoomtoneError
 from roomtone.score import brand as brands
 from roomtone.score import features, language, reasons, tokens
+from roomtone.score.columns import flags, joined, numbers, strings
 from roomtone.score.data import CUE_HEADS, INTENTS, SENTIMENTS, URGENCIES
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
 from roomtone.score.heads import Heads, softmax
+from roomtone.score.keys import union
 from roomtone.score.text import clean_bodies
 from roomtone.score.trees import Trees
 from roomtone.score.weights import Found, WordTable
@@ -56,7 +57,7 @@ _GOLDEN_MISSES = 1
 _LARGEST_FILE_BYTES = 20_000_000
 # What contents that do not fit together make of the code that reads them.
 _UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-_SHARES = pa.array([f"{value / 1000:.3f}" for value in range(1001)])
+_SHARES = strings([f"{value / 1000:.3f}" for value in range(1001)])
 
 
 @dataclass(frozen=True)
@@ -152,20 +153,20 @@ class Model:
         intent, intent_confidence = _intent(intents, silent, self.manifest["intent_least"])
         cues = self._cues(columns, surface.values, chances)
         urgent = urgency.argmax(axis=1)
-        return pa.table(
+        return pa.Table.from_arrays(
             [
-                pa.array(ids, pa.string()),
-                *(pa.array(chances[:, column]) for column in range(len(SENTIMENTS))),
-                pa.array(SENTIMENTS).take(pa.array(named)),
-                pa.array(confidence),
-                pa.array(abstained),
-                pa.array(URGENCIES).take(pa.array(urgent)),
-                pa.array(urgency @ np.array([0.0, 0.5, 1.0])),
-                pa.array(INTENTS).take(pa.array(intent)),
-                pa.array(intent_confidence),
+                strings(ids),
+                *(numbers(chances[:, column]) for column in range(len(SENTIMENTS))),
+                strings(SENTIMENTS).take(numbers(named)),
+                numbers(confidence),
+                flags(abstained),
+                strings(URGENCIES).take(numbers(urgent)),
+                numbers(urgency @ np.array([0.0, 0.5, 1.0])),
+                strings(INTENTS).take(numbers(intent)),
+                numbers(intent_confidence),
                 _cue_texts(cues, silent),
-                pa.array(languages, pa.string()),
-                pa.repeat(self.version, size),
+                strings(languages.tolist()),
+                strings([self.version] * size),
                 reasons.top_reasons(
                     batch,
                     raw,
@@ -242,8 +243,8 @@ def _cue_texts(cues: Doubles, silent: tokens.Mask) -> pa.Array:
     millis = np.rint(np.where(silent[:, None], 0.0, cues) * 1000).astype(np.int32)
     parts: list[pa.Array | str] = []
     for column, name in enumerate(CUES):
-        parts += [", " if parts else "{", f'"{name}": ', _SHARES.take(pa.array(millis[:, column]))]
-    return pc.binary_join_element_wise(*parts, "}", "")
+        parts += [", " if parts else "{", f'"{name}": ', _SHARES.take(numbers(millis[:, column]))]
+    return joined(*parts, "}")
 
 
 def _refusal(folder: Path, value: str) -> RoomtoneError:
@@ -304,7 +305,7 @@ def assemble(folder: Path) -> Model:
         small = json.loads(content[HEADS])
         words = WordTable.from_text(content[WORDS], np.array(small["words_bias"]), HEAD_NAMES)
         intents = WordTable.from_text(content[INTENT_WORDS], np.array(small["intents_bias"]), INTENTS)
-        keys = np.union1d(words.keys, intents.keys)
+        keys = union(words.keys, intents.keys)
         return Model(
             version=str(manifest["model_version"]),
             manifest=manifest,
@@ -348,7 +349,8 @@ def _checked(model: Model, folder: Path) -> Model:
 
 def golden_answers(model: Model, texts: list[str]) -> list[dict[str, Any]]:
     """What the model says of `texts`, in the columns that golden predictions record."""
-    table = model.score(pa.table({"id": [str(number) for number in range(len(texts))], "text": texts}))
+    ids = [str(number) for number in range(len(texts))]
+    table = model.score(pa.Table.from_arrays([strings(ids), strings(texts)], ["id", "text"]))
     names = ["p_negative", "p_neutral", "p_positive", "urgency_score", "intent", "language"]
     return [
         {key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roomtone.score import lexicon, tokens
+from roomtone.score.columns import flags, joined, joined_lists, numbers, strings, texts_of
 from roomtone.score.data import SENTIMENTS
 from roomtone.score.keys import Integers, run_starts
 from roomtone.score.phrases import Phrases
@@ -26,8 +27,8 @@ _CATEGORIES = tuple(lexicon.PHRASES)
 _URGENT = [_CATEGORIES.index(name) for name in ("urgent", "occasion", "near")]
 _THREAT = _CATEGORIES.index("threat")
 _THREAT_LABEL, _URGENT_LABEL = range(len(SENTIMENTS), len(SENTIMENTS) + 2)
-_OPENINGS = pa.array([f'{{"reason": "{label}: ' for label in (*SENTIMENTS, "threat", "urgent")])
-_THOUSANDTHS = pa.array([f'.{value:03d}, "span": [' for value in range(1000)])
+_OPENINGS = strings([f'{{"reason": "{label}: ' for label in (*SENTIMENTS, "threat", "urgent")])
+_THOUSANDTHS = strings([f'.{value:03d}, "span": [' for value in range(1000)])
 # Where the bits of a sort key lie: message, weight from high to low, place in the message.
 _PLACE_BITS, _WEIGHT_BITS = 16, 31
 _HEAVIEST = (1 << _WEIGHT_BITS) - 1
@@ -123,7 +124,7 @@ def _heaviest_words(
     begins = np.searchsorted(message, np.arange(batch.size))
     downwards = _HEAVIEST - weight.astype(np.float32).view(np.int32)
     keys = (message << _WEIGHT_BITS | downwards) << _PLACE_BITS | (np.arange(len(heavy)) - begins[message])
-    keys.sort()
+    keys.sort(kind="stable")
     message = keys >> (_WEIGHT_BITS + _PLACE_BITS)
     starts = run_starts(message)
     place = np.arange(len(keys)) - np.repeat(starts, np.diff(starts, append=len(keys)))
@@ -152,33 +153,32 @@ def _chosen(first: Positions, last: Positions) -> tuple[Positions, Positions]:
 def _texts(batch: Encoded, raw: list[str], places: Positions, chosen: _Reasons) -> pa.Array:
     starts, ends = _spans(batch, raw, places, chosen)
     millis = np.rint(chosen.weight * 1000).astype(np.int64)
-    rows = pc.binary_join_element_wise(
-        _OPENINGS.take(pa.array(chosen.label)),
+    rows = joined(
+        _OPENINGS.take(numbers(chosen.label)),
         _shown(batch, chosen),
         '", "weight": ',
-        pc.cast(pa.array(millis // 1000), pa.string()),
-        _THOUSANDTHS.take(pa.array(millis % 1000)),
-        pc.cast(pa.array(starts), pa.string()),
+        texts_of(millis // 1000),
+        _THOUSANDTHS.take(numbers(millis % 1000)),
+        texts_of(starts),
         ", ",
-        pc.cast(pa.array(ends), pa.string()),
+        texts_of(ends),
         "]}",
-        "",
     )
     offsets = np.searchsorted(chosen.message, np.arange(batch.size + 1)).astype(np.int32)
-    lists = pa.ListArray.from_arrays(pa.array(offsets), rows)
-    return pc.binary_join_element_wise("[", pc.binary_join(lists, ", "), "]", "")
+    lists = pa.ListArray.from_arrays(numbers(offsets), rows)
+    return joined("[", joined_lists(lists, ", "), "]")
 
 
 def _shown(batch: Encoded, chosen: _Reasons) -> pa.Array:
     """The words of each reason in small letters, as they stand inside a JSON string; signs between words left out."""
     first, last = batch.ids[chosen.first], batch.ids[chosen.last]
     shown_rows = np.flatnonzero(_marked(len(batch.surfaces), first, last))
-    words = pa.array([_shown_word(batch.surfaces[row]) for row in shown_rows.tolist()], pa.string())
+    words = strings([_shown_word(batch.surfaces[row]) for row in shown_rows.tolist()])
     position = np.zeros(len(batch.surfaces), np.int32)
     position[shown_rows] = np.arange(len(shown_rows))
-    singles = words.take(pa.array(position[first]))
-    pairs = pc.binary_join_element_wise(singles, words.take(pa.array(position[last])), " ")
-    shown = pc.if_else(pa.array(chosen.first == chosen.last), singles, pairs)
+    singles = words.take(numbers(position[first]))
+    pairs = joined(singles, " ", words.take(numbers(position[last])))
+    shown = pc.if_else(flags(chosen.first == chosen.last), singles, pairs)
     # Phrases of three and four words, and words with something between them.
     longer = np.flatnonzero(chosen.last - chosen.first > 1)
     if len(longer):
@@ -187,7 +187,7 @@ def _shown(batch: Encoded, chosen: _Reasons) -> pa.Array:
             _quoted(" ".join(word.lower() for word in (words[0], *filter(_is_word, words[1:-1]), words[-1])))
             for words in (_words(batch, chosen, row) for row in longer.tolist())
         ]
-        shown = pc.replace_with_mask(shown, pa.array(mask), pa.array(texts, pa.string()))
+        shown = pc.replace_with_mask(shown, flags(mask), strings(texts))
     return shown
 
 

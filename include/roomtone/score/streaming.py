@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from roomtone.score.columns import strings
 from roomtone.score.model import Model
 
 MAX_BATCH = 10_000
@@ -63,7 +64,7 @@ def _score(model: Model, records: list[dict[str, Any]]) -> list[str]:
     if not records:
         return []
     columns = {name: [_text(record.get(name)) for record in records] for name in ("id", "text", "channel", "language")}
-    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    table = pa.Table.from_arrays([strings(values) for values in columns.values()], list(columns))
     answers = []
     for record, row in zip(records, model.score(table).to_pylist(), strict=True):
         row["cues"], row["top_reasons"] = json.loads(row["cues"]), json.loads(row["top_reasons"])

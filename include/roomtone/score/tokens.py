@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from roomtone.score import keys, lexicon
 from roomtone.score.chunks import ChunkTable
-from roomtone.score.keys import run_starts
+from roomtone.score.keys import distinct, run_starts
 
 TEXT_VERSION = 1
 """Raised whenever cleaning, tokens or word lists change what a text turns into; a model of another version is
@@ -89,9 +89,9 @@ _MOST_CHARACTERS = 16_000_000
 _NO_FACTS = (0.0, 0, 0)
 
 _SPACE, _LINE_FEED, _EDGE = ord(" "), ord("\n"), ord(SEPARATOR)
-_KINDS = np.arange(EDGE + 1)
-_ENDS_SENTENCE = np.isin(_KINDS, (EXCLAIM, ASK, ELLIPSIS, STOP))
-_IS_UNIT = np.isin(_KINDS, (WORD, NUMBER, EMOJI))
+_KINDS = range(EDGE + 1)
+_ENDS_SENTENCE = np.array([kind in (EXCLAIM, ASK, ELLIPSIS, STOP) for kind in _KINDS])
+_IS_UNIT = np.array([kind in (WORD, NUMBER, EMOJI) for kind in _KINDS])
 
 
 def split(text: str) -> list[str]:
@@ -141,11 +141,11 @@ class TypeTable:
         rows = self.chunks.find(found)
         new = np.flatnonzero(rows < 0)
         if len(new):
-            distinct, at, inverse = np.unique(found[new], return_index=True, return_inverse=True)
-            rows[new] = len(self.chunks) + inverse
-            at = new[at]
+            firsts, number = distinct(found[new])
+            rows[new] = len(self.chunks) + number
+            at = new[firsts]
             spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
-            self.chunks.add(distinct, *self._search([text[start:end] for start, end in spans]))
+            self.chunks.add(found[at], *self._search([text[start:end] for start, end in spans]))
         return rows
 
     def _search(self, chunks: list[bytes]) -> tuple[Positions, Positions, Positions]:

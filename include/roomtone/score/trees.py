@@ -168,19 +168,23 @@ def _facts(block: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 
+def _integers(text: str) -> Indices:
+    return np.array([int(value) for value in text.split()], np.int64)
+
+
 def _tree(block: str, columns: int) -> _Tree:
     """One tree, checked: splits are numbered from the root down, and each split and leaf hangs under one parent."""
     facts = _facts(block)
     count = int(facts["num_leaves"])
-    leaves = np.array(facts["leaf_value"].split(), np.float64)
+    leaves = np.array([float(value) for value in facts["leaf_value"].split()])
     if not 1 <= count <= _MOST_LEAVES or len(leaves) != count or not np.isfinite(leaves).all():
         raise ValueError("a tree's leaves do not fit")
     if count == 1:
         return _Tree(_NOTHING, np.zeros(0), _NOTHING, _NOTHING, leaves)
-    feature = np.array(facts["split_feature"].split(), np.int64)
-    threshold = np.array(facts["threshold"].split(), np.float64)
-    left, right = (np.array(facts[name].split(), np.int64) for name in ("left_child", "right_child"))
-    kinds = np.array(facts["decision_type"].split(), np.int64)
+    feature = _integers(facts["split_feature"])
+    threshold = np.array([float(value) for value in facts["threshold"].split()])
+    left, right = (_integers(facts[name]) for name in ("left_child", "right_child"))
+    kinds = _integers(facts["decision_type"])
     if {len(part) for part in (feature, threshold, left, right, kinds)} != {count - 1}:
         raise ValueError("a tree's splits do not fit its leaves")
     if (kinds != _NUMERICAL).any() or not np.isfinite(threshold).all():

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score.keys import Hashes, Integers, KeyTable, run_starts
+from roomtone.score.keys import Hashes, Integers, KeyTable, distinct, run_starts
 from roomtone.score.tokens import Floats, Grams, Positions
 
 _FIRST_COLUMNS = ("key", "idf")
@@ -66,7 +66,7 @@ class WordTable:
         place = self.place(grams.key)
         hit = np.flatnonzero(place >= 0)
         row = place[hit].astype(np.int64)
-        _, once = np.unique(grams.message[hit] * len(self.keys) + row, return_index=True)
+        once, _ = distinct(grams.message[hit] * len(self.keys) + row)
         chosen = hit[once]
         return Found(grams.message[chosen], row[once], grams.first[chosen], grams.last[chosen])
 

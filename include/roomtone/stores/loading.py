@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from roomtone.contract import STREAMS, TIMESTAMP
 from roomtone.settings import Settings
-from roomtone.stores import raw
+from roomtone.stores import raw, warehouse
+from roomtone.stores.warehouse import Session
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -33,17 +35,19 @@ SCORE_SCHEMA = pa.schema(
     ]
 )
 
-_DUCKDB_TYPES = {
+# Names that DuckDB and PostgreSQL share.
+SQL_TYPES = {
     pa.string(): "varchar",
     pa.bool_(): "boolean",
+    pa.int32(): "integer",
     pa.int64(): "bigint",
-    pa.float64(): "double",
+    pa.float64(): "double precision",
     TIMESTAMP: "timestamp",
     pa.decimal128(18, 4): "decimal(18, 4)",
 }
 
 
-def load_landed(settings: Settings, connection: duckdb.DuckDBPyConnection) -> int:
+def load_landed(settings: Settings, connection: Session) -> int:
     """Load every completed load that the warehouse lacks, each in one transaction; returns how many rows came in."""
     ensure_raw_tables(connection)
     known = {tuple(row) for row in connection.execute("select source, load_id from raw.loads").fetchall()}
@@ -54,18 +58,18 @@ def load_landed(settings: Settings, connection: duckdb.DuckDBPyConnection) -> in
         with _transaction(connection):
             for stream, files in load.files.items():
                 names = STREAMS[stream].landed_schema.names
-                count += _insert(connection, stream, names, [str(file) for file in files], load.load_id)
+                count += _insert(connection, stream, names, list(files), load.load_id)
             _mark_loaded(connection, load.source, load.load_id)
     for file in raw.score_files(settings):
         if ("scores", file.stem) in known:
             continue
         with _transaction(connection):
-            _insert(connection, "message_scores", SCORE_SCHEMA.names, [str(file)], file.stem)
+            _insert(connection, "message_scores", SCORE_SCHEMA.names, [file], file.stem)
             _mark_loaded(connection, "scores", file.stem)
     return count
 
 
-def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def ensure_raw_tables(connection: Session) -> None:
     """Make the empty tables of the `raw` schema that do not exist yet, so that every model finds its source."""
     connection.execute("create schema if not exists raw")
     for name, stream in STREAMS.items():
@@ -78,7 +82,7 @@ def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 @contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def _transaction(connection: Session) -> Iterator[None]:
     connection.begin()
     try:
         yield
@@ -89,21 +93,30 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f'"{field.name}" {_DUCKDB_TYPES[field.type]}' for field in schema)
+    return ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, names: list[str], files: list[str], load_id: str) -> int:
+def _insert(connection: Session, table: str, names: list[str], files: list[Path], load_id: str) -> int:
+    if not isinstance(connection, duckdb.DuckDBPyConnection):
+        schema = STREAMS[table].landed_schema if table in STREAMS else SCORE_SCHEMA
+        count = 0
+        for file in files:
+            rows = raw.read_table(file, schema)
+            rows = rows.append_column("load_id", pa.repeat(load_id, rows.num_rows))
+            warehouse.insert(connection, f"raw.{table}", rows)
+            count += rows.num_rows
+        return count
     selected = ", ".join(f'"{name}"' for name in names)
     # Table and column names come from the contract; file names and ids are bound.
     statement = (
         f"insert into raw.{table} ({selected}, load_id) "  # noqa: S608
         f"select {selected}, ? from read_parquet(?, union_by_name = true)"
     )
-    result = connection.execute(statement, [load_id, files]).fetchone()
+    result = connection.execute(statement, [load_id, list(map(str, files))]).fetchone()
     return int(result[0]) if result else 0
 
 
-def _mark_loaded(connection: duckdb.DuckDBPyConnection, source: str, load_id: str) -> None:
+def _mark_loaded(connection: Session, source: str, load_id: str) -> None:
     connection.execute(
         "insert into raw.loads values (?, ?, ?)", [source, load_id, datetime.now(UTC).replace(tzinfo=None)]
     )

@@ -1,4 +1,4 @@
-"""The embedded warehouse: the only module that opens its file.
+"""The warehouse: the only module that opens the embedded one's file, and the way to one on PostgreSQL.
 
 DuckDB lets one process in at a time and refuses the next at once; worse, opening the file by any other way inside the
 process that holds it silently drops its lock. So a sidecar `flock` with waiting guards the file, and nothing else
@@ -6,27 +6,72 @@ touches the path.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import duckdb
+import pyarrow as pa
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores.locks import exclusive
+from roomtone.stores.postgres import PostgresSession
 
 WAIT_SECONDS = 120.0
+# Of one process on the warehouse; past it DuckDB works on disk, beside the file.
+MEMORY_LIMIT = "2560MiB"
 _POLL_SECONDS = 0.05
+
+
+class Session(Protocol):
+    """What loading and transform ask of either engine; parameters are `?`."""
+
+    def execute(self, query: str, parameters: Sequence[object] = ..., /) -> Any: ...
+    def executemany(self, query: str, rows: Sequence[Sequence[object]], /) -> Any: ...
+    def begin(self) -> Any: ...
+    def commit(self) -> Any: ...
+    def rollback(self) -> Any: ...
+
+
+def is_embedded(settings: Settings) -> bool:
+    """False where ROOMTONE_WAREHOUSE_URL names a PostgreSQL database."""
+    return not settings.warehouse_url.startswith("postgresql")
+
+
+@contextmanager
+def session(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Session]:
+    """An exclusive connection to the warehouse, whichever engine it is on."""
+    if is_embedded(settings):
+        with connect(settings, wait_seconds) as connection:
+            yield connection
+        return
+    with held(settings, wait_seconds):
+        opened = PostgresSession(settings.warehouse_url)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def insert(connection: Session, table: str, rows: pa.Table) -> None:
+    """Append Arrow rows to a table that has their columns, in their order."""
+    if isinstance(connection, duckdb.DuckDBPyConnection):
+        connection.from_arrow(rows).insert_into(table)
+    else:
+        assert isinstance(connection, PostgresSession)
+        connection.insert(table, rows)
 
 
 @contextmanager
 def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
     """Hold the warehouse for this process without opening it (dbt opens it by itself). Yields the file's path.
 
-    Raises RoomtoneError when another process keeps it longer than `wait_seconds`.
+    One on PostgreSQL is held for this ROOMTONE_HOME, by a file that is never made. Raises RoomtoneError when another
+    process keeps it longer than `wait_seconds`.
     """
-    path = settings.warehouse_path
+    path = settings.warehouse_path if is_embedded(settings) else settings.home / "warehouse.postgresql"
     with exclusive(path.with_name(path.name + ".lock"), "warehouse", wait_seconds):
         yield path
 
@@ -52,6 +97,7 @@ def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[
                 time.sleep(_POLL_SECONDS)
         try:
             connection.execute("set timezone = 'UTC'")
+            connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
             yield connection
         finally:
             connection.close()

@@ -42,7 +42,7 @@ def one_at_a_time(settings: Settings, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def one_sync(store: OperationalStore, destination: str) -> Iterator[Lease]:
+def one_sync(store: OperationalStore, destination: str, lease_seconds: float) -> Iterator[Lease]:
     """Holds the lease of a destination: also two machines with one operational store never send at once."""
-    with leased(store, destination, _WAIT_SECONDS) as lease:
+    with leased(store, destination, _WAIT_SECONDS, lease_seconds) as lease:
         yield lease

@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from roomtone.stores.operational import OperationalStore, vendor_identities
-from roomtone.sync.desired import DesiredRow
+from roomtone.sync.desired import RECOVERY_EVENT, DesiredRow
+from roomtone.sync.destinations.base import Answer, Outcome
+from roomtone.sync.plan import Intent
 
 # Somebody whom the platform did not have may have signed up since.
 ASK_AGAIN_AFTER = timedelta(minutes=15)
 _CHUNK = 500
+_ANSWERS = {RECOVERY_EVENT: Answer.DEFERRED}
 
 
 class IdentityBook:
@@ -60,6 +63,16 @@ class IdentityBook:
                 )
                 found.update({row.customer_id: row.vendor_id for row in connection.execute(query)})
         return found
+
+    def gone(self, intents: Sequence[Intent]) -> list[Outcome]:
+        """Forgets records that the platform no longer has, so that the customers are looked for again.
+
+        A state is planned anew for the record that is found. An event is owed once and keeps its intent, which waits
+        for the customer to turn up until it is too late for it.
+        """
+        self.forget(intent.vendor_id for intent in intents)
+        answers = {intent.intent_id: _ANSWERS.get(intent.kind, Answer.REJECTED) for intent in intents}
+        return [Outcome(intent_id, answer, "not on the platform any more") for intent_id, answer in answers.items()]
 
     def forget(self, vendor_ids: Iterable[str]) -> None:
         """Drops records that the platform no longer has: erased or merged into another."""

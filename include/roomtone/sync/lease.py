@@ -3,8 +3,8 @@
 A lease ends by itself when its holder stops renewing it, so that a sync that hangs never blocks the next. The one that
 hung may go on later. Three things keep it from doing harm: every write to the store touches the lease's row under the
 holder's epoch and fails for an old one; every call and each write to a socket asks `check`, which knows by this
-process's own timer when the lease has run out; and what could still slip through between two instructions carries an
-id that the vendor knows already, or sets a state that is read back.
+process's own timer when the lease may have run out and then asks the store; and what could still slip through between
+two instructions carries an id that the vendor knows already, or sets a state that is read back.
 """
 
 import os
@@ -21,9 +21,8 @@ from roomtone.errors import RoomtoneError
 from roomtone.stores.ledger import lease_epochs, leases
 from roomtone.stores.operational import OperationalStore
 
-LEASE_SECONDS = 30.0
-# Another machine's clock may be a little ahead of this one's.
-_GRACE_SECONDS = 2.0
+# Another machine's clock may be a little ahead of this one's: two seconds on a lease of thirty.
+_GRACE_SHARE = 1 / 15
 _POLL_SECONDS = 0.2
 
 
@@ -39,7 +38,7 @@ class Lease:
         store: OperationalStore,
         destination: str,
         *,
-        seconds: float = LEASE_SECONDS,
+        seconds: float = 30.0,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -60,14 +59,14 @@ class Lease:
                     f"the destination is held by another run after {wait_seconds:g} s",
                     "let that run finish, then try again",
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(min(_POLL_SECONDS, self._seconds / 10))
 
     def check(self) -> None:
-        """Raises LeaseLostError where this process can no longer be sure of its lease; renews one that is half over."""
-        left = self._valid_until - self._timer()
-        if left <= 0:
-            raise self._lost()
-        if left < self._seconds / 2:
+        """Returns while the lease is surely held, by this process's own timer; else asks the store and renews it there.
+
+        Raises LeaseLostError where somebody else has taken it.
+        """
+        if self._valid_until - self._timer() < self._seconds / 2:
             with self._store.begin() as connection:
                 self.guard(connection)
 
@@ -78,15 +77,17 @@ class Lease:
         """
         # The timer is read first: what the store takes for the renewal shortens the lease and never lengthens it.
         asked_at = self._timer()
-        if asked_at >= self._valid_until:
-            raise self._lost()
         renewed = connection.execute(
             leases.update()
             .where(leases.c.destination == self._destination, leases.c.epoch == self.epoch)
             .values(expires_at=self._expiry())
         )
         if renewed.rowcount != 1:
-            raise self._lost()
+            raise LeaseLostError(
+                f"sync-{self._destination}",
+                f"lost its lease (epoch {self.epoch})",
+                "another run goes on with what was left; nothing needs to be done",
+            )
         self._valid_until = asked_at + self._seconds
 
     def release(self) -> None:
@@ -123,7 +124,7 @@ class Lease:
             row = {"destination": self._destination, "epoch": 1, "holder": self.holder, "expires_at": self._expiry()}
             connection.execute(leases.insert().values(**row))
             return 1
-        is_over = datetime.now(UTC) >= held.expires_at + timedelta(seconds=_GRACE_SECONDS)
+        is_over = datetime.now(UTC) >= held.expires_at + timedelta(seconds=self._seconds * _GRACE_SHARE)
         if not is_over and not _is_dead(held.holder):
             return None
         taken = connection.execute(
@@ -141,18 +142,9 @@ class Lease:
     def _expiry(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self._seconds)
 
-    def _lost(self) -> LeaseLostError:
-        return LeaseLostError(
-            f"sync-{self._destination}",
-            f"lost its lease (epoch {self.epoch})",
-            "another run goes on with what was left; nothing needs to be done",
-        )
-
 
 @contextmanager
-def leased(
-    store: OperationalStore, destination: str, wait_seconds: float, seconds: float = LEASE_SECONDS
-) -> Iterator[Lease]:
+def leased(store: OperationalStore, destination: str, wait_seconds: float, seconds: float = 30.0) -> Iterator[Lease]:
     """The lease of a destination for the length of a block."""
     lease = Lease(store, destination, seconds=seconds)
     lease.claim(wait_seconds)

@@ -111,7 +111,7 @@ def reconcile(settings: Settings, destination: str, timing: Timing | None = None
         current = _last_valid_pass(store)
         if current is None:
             return ReconcileReport(destination)
-        with gate.one_sync(store, destination) as lease:
+        with gate.one_sync(store, destination, timing.lease_seconds) as lease:
             outbox = Outbox(store, destination, lease)
             own_run = outbox.begin_run(current, clock.now(settings), is_released=True)
             total, is_complete = KindCounts(), False

@@ -51,7 +51,7 @@ def rollback(settings: Settings, sync_run_id: int, timing: Timing | None = None)
         now = clock.now(settings)
         if policies_in_force(store, now).guardrails.kill_switch.is_on:
             raise RoomtoneError(f"sync run {sync_run_id}", "the kill switch is on", "set it back, then roll back")
-        with gate.one_sync(store, name) as lease:
+        with gate.one_sync(store, name, timing.lease_seconds) as lease:
             outbox = Outbox(store, name, lease)
             current = store.find_pass(int(found["pass_sequence"]))
             wanted = _prior_states(store, name, sync_run_id)

@@ -51,7 +51,7 @@ def sync(
     store = OperationalStore(settings)
     try:
         gate.require_valid(store, current)
-        with gate.one_sync(store, destination) as lease:
+        with gate.one_sync(store, destination, timing.lease_seconds) as lease:
             checkpoints.reached("lease_claimed")
             now = _clock(settings, current, declared, timing)
             return _sync(

@@ -73,10 +73,11 @@ class VendorUnreachableError(RoomtoneError):
 
 @dataclass(frozen=True)
 class Timing:
-    """How a transport waits and what it measures waiting with, in seconds; a simulation has its own."""
+    """How a sync waits, what it measures waiting with, and how long its lease is, in seconds; trials have their own."""
 
     sleep: Callable[[float], None] = time.sleep
     timer: Callable[[], float] = time.monotonic
+    lease_seconds: float = 30.0
 
 
 @dataclass

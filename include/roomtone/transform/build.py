@@ -15,7 +15,8 @@ from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores import loading, warehouse
 from roomtone.stores.operational import OperationalStore, Pass
-from roomtone.transform.touched import Scope, close_scope, open_scope
+from roomtone.stores.postgres import connection_arguments
+from roomtone.transform.touched import Scope, close_scope, kept_counts, open_scope
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +25,12 @@ PUBLIC_SCHEMAS = ("marts", "activations")
 
 _THREADS = 2
 
-# What a pass over the touched customers runs; the views, and the tests of the working tables, change only with the
-# project, and a pass over everything runs them all.
-_TOUCHED_PASS = ("--exclude", "config.materialized:view", "resource_type:test,path:models/intermediate")
+# What a pass over the touched customers leaves out: tests of the working tables, and the views, both of which change
+# only with the project. On PostgreSQL the views go with the tables that they read, and are made again.
+_LEFT_OUT = {
+    True: ("--exclude", "config.materialized:view", "resource_type:test,path:models/intermediate"),
+    False: ("--exclude", "resource_type:test,path:models/intermediate"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def transform(settings: Settings, current: Pass) -> TransformReport:
         with warehouse.held(settings) as path:
             command = ["build", "--exclude-resource-type", "unit_test"]
             if not scope.is_whole:
-                command += _TOUCHED_PASS
+                command += _LEFT_OUT[warehouse.is_embedded(settings)]
             nodes = run_dbt(settings, path, command, is_whole=scope.is_whole)
         rows = _finish(settings, current, project, scope)
         store.mark_pass(current, "transformed")
@@ -114,7 +118,7 @@ def _bring_in(settings: Settings, store: OperationalStore, current: Pass, projec
     """Copy the operational store into the `raw` schema, and find out whom the pass touches."""
     from roomtone.transform.mirror import mirror
 
-    with warehouse.connect(settings) as connection:
+    with warehouse.session(settings) as connection:
         loading.ensure_raw_tables(connection)
         return open_scope(connection, current, project, lambda: mirror(settings, connection, store, current))
 
@@ -137,18 +141,16 @@ def _project_hash(settings: Settings) -> str:
 def _working_folder(settings: Settings, path: Path) -> Path:
     """Folder of dbt's own files (profile, parsed project, compiled SQL), outside the checkout."""
     folder = settings.home / "dbt"
-    profile = {
-        "roomtone": {
-            "target": "duckdb",
-            "outputs": {"duckdb": {"type": "duckdb", "path": str(path), "schema": "main", "threads": _THREADS}},
-        }
-    }
+    output = _duckdb_output(path) if warehouse.is_embedded(settings) else _postgres_output(settings)
+    profile = {"roomtone": {"target": output["type"], "outputs": {output["type"]: output | {"threads": _THREADS}}}}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # JSON is YAML. Written only when it changes: dbt keeps its parsed project while the profile stays the same.
         text = json.dumps(profile, indent=2) + "\n"
         file = folder / "profiles.yml"
         if not file.exists() or file.read_text() != text:
+            # It may hold the password of the warehouse.
+            file.touch(mode=0o600)
             file.write_text(text)
     except OSError as error:
         raise RoomtoneError(
@@ -159,6 +161,17 @@ def _working_folder(settings: Settings, path: Path) -> Path:
     return folder
 
 
+def _duckdb_output(path: Path) -> dict[str, Any]:
+    # Rows have no order in a table, and keeping the one they came in costs memory.
+    options = {"memory_limit": warehouse.MEMORY_LIMIT, "preserve_insertion_order": False}
+    return {"type": "duckdb", "path": str(path), "schema": "main", "config_options": options}
+
+
+def _postgres_output(settings: Settings) -> dict[str, Any]:
+    given = connection_arguments(settings.warehouse_url)
+    return {"type": "postgres", "schema": "main", "host": "localhost", "port": 5432, "password": ""} | given
+
+
 @contextmanager
 def _closed_afterwards() -> Iterator[None]:
     """dbt-duckdb keeps its database open for the process's next command; the next opener must find the file free."""
@@ -166,8 +179,9 @@ def _closed_afterwards() -> Iterator[None]:
         yield
     finally:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-        from dbt.adapters.factory import reset_adapters
+        from dbt.adapters.factory import cleanup_connections, reset_adapters
 
+        cleanup_connections()
         reset_adapters()
         environment: Any = DuckDBConnectionManager._ENV  # noqa: SLF001 -- the only handle on what it keeps open
         if environment is not None:
@@ -177,7 +191,7 @@ def _closed_afterwards() -> Iterator[None]:
 
 def _finish(settings: Settings, current: Pass, project: str, scope: Scope) -> dict[str, int]:
     """Remember what the pass left, and count the rows of the public tables."""
-    with warehouse.connect(settings) as connection:
+    with warehouse.session(settings) as connection:
         sequence = connection.execute("select pass_sequence from raw.current_pass").fetchone()
         if sequence is None or int(sequence[0]) != current.sequence:
             raise RoomtoneError(
@@ -186,15 +200,11 @@ def _finish(settings: Settings, current: Pass, project: str, scope: Scope) -> di
                 "let one run end before the next begins",
             )
         close_scope(connection, current, project, scope)
-        names = connection.execute(
-            "select schema_name, table_name from duckdb_tables() where list_contains(?, schema_name) order by all",
-            [list(PUBLIC_SCHEMAS)],
-        ).fetchall()
-        counted = {}
-        for schema, name in names:
-            query = f'select count(*) from "{schema}"."{name}"'  # noqa: S608 -- names of our own catalogue
-            counted[name] = connection.execute(query).fetchone()
-    return {name: int(row[0]) if row else 0 for name, row in counted.items()}
+        return {
+            name.rpartition(".")[2]: count
+            for name, count in kept_counts(connection).items()
+            if name.startswith(PUBLIC_SCHEMAS)
+        }
 
 
 def _first_lines(message: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -20,7 +19,10 @@ from roomtone.policies.routing import RoutingRule
 from roomtone.policies.suppression import MessageStart, SuppressionRule
 from roomtone.policies.versions import AppliedVersion, applied_versions, stored_versions
 from roomtone.settings import Settings
+from roomtone.stores import warehouse
+from roomtone.stores.loading import SQL_TYPES
 from roomtone.stores.operational import OperationalStore, Pass, intents, overrides
+from roomtone.stores.warehouse import Session
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -111,19 +113,10 @@ MIRRORED: Mapping[str, pa.Schema] = {
     }.items()
 }
 
-_DUCKDB_TYPES = {
-    _TEXT: "varchar",
-    _FLAG: "boolean",
-    _COUNT: "integer",
-    pa.int64(): "bigint",
-    _REAL: "double",
-    TIMESTAMP: "timestamp",
-}
-
 
 def mirror(
     settings: Settings,  # noqa: ARG001 -- every step of a pass takes the settings first
-    connection: duckdb.DuckDBPyConnection,
+    connection: Session,
     store: OperationalStore,
     current: Pass,
 ) -> str:
@@ -137,10 +130,11 @@ def mirror(
     try:
         connection.execute("create schema if not exists raw")
         for name, schema in MIRRORED.items():
-            columns = ", ".join(f'"{column.name}" {_DUCKDB_TYPES[column.type]}' for column in schema)
+            columns = ", ".join(f'"{column.name}" {SQL_TYPES[column.type]}' for column in schema)
             # Only the names above reach SQL; the rows come as Arrow.
-            connection.execute(f"create or replace table raw.{name} ({columns})")
-            connection.from_arrow(pa.Table.from_pylist(rows[name], schema)).insert_into(f"raw.{name}")
+            connection.execute(f"drop table if exists raw.{name}")
+            connection.execute(f"create table raw.{name} ({columns})")
+            warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows[name], schema))
     except BaseException:
         connection.rollback()
         raise

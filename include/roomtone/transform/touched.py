@@ -15,10 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import duckdb
-
 from roomtone.contract import STREAMS
 from roomtone.stores.operational import Pass
+from roomtone.stores.warehouse import Session
 
 # Past both of these a pass over everything is cheaper than one over the touched.
 MOST_TOUCHED = 5_000
@@ -73,9 +72,7 @@ class _LastPass:
     model_scored_at: datetime | None
 
 
-def open_scope(
-    connection: duckdb.DuckDBPyConnection, current: Pass, project_hash: str, mirror: Callable[[], str]
-) -> Scope:
+def open_scope(connection: Session, current: Pass, project_hash: str, mirror: Callable[[], str]) -> Scope:
     """Find out whom `current` touches and write their records to the schema `touched`.
 
     `mirror` brings the operational store's tables up to date and returns the hash of the policies among them. Until
@@ -86,7 +83,7 @@ def open_scope(
     last = _take_last_pass(connection)
     damage = _damage(connection) if last else ""
     for table in _MIRRORED_FACTS if last else ():
-        connection.execute(f"drop table if exists temp.before_{table}")
+        connection.execute(f"drop table if exists before_{table}")
         connection.execute(f"create temporary table before_{table} as select * from raw.{table}")
     policies_hash = mirror()
     _find_fresh_loads(connection)
@@ -106,7 +103,7 @@ def open_scope(
     return Scope("", count, policies_hash, model_version, model_scored_at)
 
 
-def close_scope(connection: duckdb.DuckDBPyConnection, current: Pass, project_hash: str, scope: Scope) -> None:
+def close_scope(connection: Session, current: Pass, project_hash: str, scope: Scope) -> None:
     """Remember what the finished pass has seen and left, for the next one to go on from."""
     as_of = current.as_of.astimezone(UTC).replace(tzinfo=None)
     connection.begin()
@@ -115,10 +112,7 @@ def close_scope(connection: duckdb.DuckDBPyConnection, current: Pass, project_ha
         connection.execute("insert into raw.transformed_loads select source, load_id from raw.fresh_loads")
         connection.execute("delete from raw.fresh_loads")
         connection.execute("delete from raw.kept_tables")
-        connection.executemany(
-            "insert into raw.kept_tables values (?, ?)",
-            [(name, _count(connection, name)) for name in kept_names(connection)],
-        )
+        connection.executemany("insert into raw.kept_tables values (?, ?)", list(kept_counts(connection).items()))
         model = (scope.model_version, scope.model_scored_at) if not scope.is_whole else _latest_model(connection)
         connection.execute("delete from raw.last_pass")
         connection.execute(
@@ -143,7 +137,7 @@ def _whole_because(last: _LastPass | None, as_of: datetime, project_hash: str, p
     return ""
 
 
-def _take_last_pass(connection: duckdb.DuckDBPyConnection) -> _LastPass | None:
+def _take_last_pass(connection: Session) -> _LastPass | None:
     row = connection.execute(
         "select as_of, project_hash, policies_hash, model_version, model_scored_at from raw.last_pass"
     ).fetchone()
@@ -151,7 +145,7 @@ def _take_last_pass(connection: duckdb.DuckDBPyConnection) -> _LastPass | None:
     return None if row is None else _LastPass(*row)
 
 
-def kept_names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def kept_names(connection: Session) -> list[str]:
     """The tables that hold everybody's rows, as `schema.name`: all public ones, and some of the intermediate layer."""
     rows = connection.execute(
         "select table_schema, table_name from information_schema.tables where table_type = 'BASE TABLE'"
@@ -160,19 +154,21 @@ def kept_names(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [f"{schema}.{name}" for schema, name in rows if schema != "intermediate" or name in KEPT_BETWEEN_PASSES]
 
 
-def _damage(connection: duckdb.DuckDBPyConnection) -> str:
+def kept_counts(connection: Session) -> dict[str, int]:
+    """Rows of each of those tables."""
+    return {name: _count(connection, name) for name in kept_names(connection)}
+
+
+def _damage(connection: Session) -> str:
     """How what the last pass left differs from what is there; empty where it does not."""
-    present = set(kept_names(connection))
+    found = kept_counts(connection)
     for name, count in connection.execute("select name, row_count from raw.kept_tables order by name").fetchall():
-        if name not in present:
-            return f"{name} is gone"
-        found = _count(connection, name)
-        if found != count:
-            return f"{name} holds {found} rows, not the {count} that the last pass left"
+        if found.get(name) != count:
+            return f"{name} holds {found.get(name, 'no')} rows, not the {count} that the last pass left"
     return ""
 
 
-def _find_fresh_loads(connection: duckdb.DuckDBPyConnection) -> None:
+def _find_fresh_loads(connection: Session) -> None:
     connection.execute("drop table if exists raw.fresh_loads")
     connection.execute(
         "create table raw.fresh_loads as select distinct source, load_id from raw.loads as loads"
@@ -184,7 +180,7 @@ def _find_fresh_loads(connection: duckdb.DuckDBPyConnection) -> None:
 _FRESH = "load_id in (select load_id from raw.fresh_loads)"
 
 
-def _model_in_force(connection: duckdb.DuckDBPyConnection, last: _LastPass) -> tuple[str | None, datetime | None]:
+def _model_in_force(connection: Session, last: _LastPass) -> tuple[str | None, datetime | None]:
     """The model that scored last, of the one that had and those that have since."""
     found = connection.execute(
         f"select max(scored_at) as scored_at, model_version from raw.message_scores where {_FRESH}"
@@ -197,14 +193,14 @@ def _model_in_force(connection: duckdb.DuckDBPyConnection, last: _LastPass) -> t
     return version, scored_at
 
 
-def _latest_model(connection: duckdb.DuckDBPyConnection) -> tuple[str | None, datetime | None]:
+def _latest_model(connection: Session) -> tuple[str | None, datetime | None]:
     row = connection.execute(
         "select model_version, max(scored_at) from raw.message_scores group by model_version order by 2 desc, 1 desc"
     ).fetchone()
     return (None, None) if row is None else (row[0], row[1])
 
 
-def _touch(connection: duckdb.DuckDBPyConnection, since: datetime, as_of: datetime) -> int:
+def _touch(connection: Session, since: datetime, as_of: datetime) -> int:
     """Write the ids of all that is touched; returns how many customer ids they are."""
     connection.execute("drop schema if exists touched cascade")
     connection.execute("create schema touched")
@@ -212,7 +208,7 @@ def _touch(connection: duckdb.DuckDBPyConnection, since: datetime, as_of: dateti
         connection.execute(f"create table touched.{kind}_ids ({kind}_id varchar)")
     _find_changed_records(connection, since, as_of)
     for table, key in _MIRRORED_FACTS.items():
-        connection.execute("drop table if exists temp.changed_" + table)
+        connection.execute("drop table if exists changed_" + table)
         connection.execute(
             f"create temporary table changed_{table} as select distinct {key} from ("
             f"(select * from raw.{table} except select * from before_{table}) union all"
@@ -229,9 +225,7 @@ def _touch(connection: duckdb.DuckDBPyConnection, since: datetime, as_of: dateti
     return sizes[0]
 
 
-def _add(
-    connection: duckdb.DuckDBPyConnection, kind: str, query: str, parameters: list[datetime] | None = None
-) -> None:
+def _add(connection: Session, kind: str, query: str, parameters: list[datetime] | None = None) -> None:
     connection.execute(
         f"insert into touched.{kind}_ids select distinct found.id from ({query}) as found(id)"
         f" where found.id is not null and found.id not in (select {kind}_id from touched.{kind}_ids)",
@@ -239,9 +233,9 @@ def _add(
     )
 
 
-def _find_changed_records(connection: duckdb.DuckDBPyConnection, since: datetime, as_of: datetime) -> None:
+def _find_changed_records(connection: Session, since: datetime, as_of: datetime) -> None:
     """Records that came in since the last pass, and those that had come earlier than their time, which is now."""
-    connection.execute("drop table if exists temp.changed_records")
+    connection.execute("drop table if exists changed_records")
     connection.execute(
         "create temporary table changed_records as select distinct stream, record_id from raw.records_ahead"
         " where dated_at > ? and dated_at <= ?",
@@ -262,6 +256,8 @@ _C = "(select customer_id from touched.customer_ids)"
 _T = "(select ticket_id from touched.ticket_ids)"
 _O = "(select order_id from touched.order_ids)"
 _KEPT_IDENTITIES = "intermediate.int_customer_identities"
+# As the macro `phone_digits` has it.
+_PHONE = "ltrim(translate(phone, ' +-()./', ''), '0')"
 
 # Of a record that changed all versions count: whom it left is touched like whom it came to.
 _TOUCHED_BY = {
@@ -289,8 +285,11 @@ _TIES = {
         f"select customer_id from raw.orders where id in {_O}",
         f"""select source_customer_id from {_KEPT_IDENTITIES} where customer_id in
             (select customer_id from {_KEPT_IDENTITIES} where source_customer_id in {_C})""",
-        f"""select source_customer_id from {_KEPT_IDENTITIES} where link_rule <> 'role_address' and email_address in
-            (select lower(trim(email)) from raw.customers where id in {_C})""",
+        f"""select id from raw.customers where lower(trim(email)) in
+            (select lower(trim(email)) from raw.customers where id in {_C}
+            except select email_address from {_KEPT_IDENTITIES} where link_rule = 'role_address')""",
+        f"""select id from raw.customers where {_PHONE} in
+            (select {_PHONE} from raw.customers where id in {_C} and length({_PHONE}) >= 7)""",
     ),
     "ticket": (
         f"select id from raw.tickets where customer_id in {_C} or merged_into in {_T} or order_id in {_O}",
@@ -316,7 +315,7 @@ _RECORDS = {
 }
 
 
-def _write_records(connection: duckdb.DuckDBPyConnection, as_of: datetime, model_version: str | None) -> None:
+def _write_records(connection: Session, as_of: datetime, model_version: str | None) -> None:
     for table, condition in _RECORDS.items():
         connection.execute(f"create table touched.{table} as select * from raw.{table} where {condition}")
     # A message that has gone to a ticket of somebody who is not touched is theirs.
@@ -335,7 +334,7 @@ def _write_records(connection: duckdb.DuckDBPyConnection, as_of: datetime, model
         connection.execute("insert into touched.model_in_force values (?)", [model_version])
 
 
-def _remember_ahead(connection: duckdb.DuckDBPyConnection, as_of: datetime, scope: Scope) -> None:
+def _remember_ahead(connection: Session, as_of: datetime, scope: Scope) -> None:
     if scope.is_whole:
         connection.execute("delete from raw.records_ahead")
     else:
@@ -350,6 +349,6 @@ def _remember_ahead(connection: duckdb.DuckDBPyConnection, as_of: datetime, scop
         )
 
 
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+def _count(connection: Session, table: str) -> int:
     row = connection.execute(f"select count(*) from {table}").fetchone()
     return int(row[0]) if row else 0

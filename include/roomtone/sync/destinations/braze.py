@@ -33,6 +33,7 @@ IDS_PER_EXPORT = 50
 # The vendor takes events into a queue and counts one twice that it was given twice. One that was tried and cannot be
 # seen is therefore left alone for this long before it is sent again.
 MAY_STILL_ARRIVE = timedelta(minutes=10)
+_LAG = MAY_STILL_ARRIVE / 2
 
 
 class Braze(Destination):
@@ -42,7 +43,7 @@ class Braze(Destination):
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
     idempotency: ClassVar[Mapping[str, Idempotency]] = {RECOVERY_EVENT: Idempotency.NONE}
     nulls: ClassVar[Nulls] = Nulls.CLEAR
-    visibility_lag: ClassVar[timedelta] = MAY_STILL_ARRIVE
+    visibility_lag: ClassVar[timedelta] = _LAG
 
     def __init__(self, connection: Connection, store: OperationalStore) -> None:
         self._http: Transport = Transport(connection, {"Authorization": f"Bearer {connection.token}"}, ENDPOINTS)
@@ -59,9 +60,7 @@ class Braze(Destination):
 
     def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
         held = self._export(intent.vendor_id for intent in batch)
-        gone = [intent for intent in batch if intent.vendor_id not in held]
-        self._identities.forget(intent.vendor_id for intent in gone)
-        outcomes = [Outcome(intent.intent_id, Answer.REJECTED, "not on the platform any more") for intent in gone]
+        outcomes = self._identities.gone([intent for intent in batch if intent.vendor_id not in held])
         present = [intent for intent in batch if intent.vendor_id in held]
         if kind == RECOVERY_EVENT:
             return outcomes + self._send_events(present, held, now)
@@ -83,6 +82,12 @@ class Braze(Destination):
             for intent in intents
             if intent.vendor_id in held and is_there(intent, held[intent.vendor_id])
         }
+
+    def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Custom attributes by external id; a user that Braze does not have is left out."""
+        if kind != PROFILE_PROPERTIES:
+            return {}
+        return {user_id: _in_our_words(user) for user_id, user in self._export(vendor_ids).items()}
 
     def probe(self) -> list[str]:
         """What the key may do, without changing anything; RoomtoneError for a refused one."""
@@ -153,6 +158,14 @@ def _changes(intent: Intent, user: Mapping[str, Any]) -> dict[str, Any]:
     """The wanted attributes that the user does not have so. One that is missing there is null."""
     attributes = user.get("custom_attributes") or {}
     return {name: value for name, value in intent.payload.items() if not _is_same(attributes.get(name), value)}
+
+
+def _in_our_words(user: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as a payload would write them: an empty reason is left out of an export, and times are reworded."""
+    attributes = {"roomtone_reason": ""} | dict(user.get("custom_attributes") or {})
+    until = attributes.get("roomtone_pause_until")
+    instant = _instant(until) if isinstance(until, str) else None
+    return attributes | ({} if instant is None else {"roomtone_pause_until": rfc3339(instant)})
 
 
 def _is_same(held: Any, wanted: Any) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from roomtone.errors import RoomtoneError
@@ -50,7 +50,8 @@ class CustomerIo(Destination):
     rate_limits: ClassVar[tuple[Endpoint, ...]] = TRACK_ENDPOINTS + APP_ENDPOINTS
     idempotency: ClassVar[Mapping[str, Idempotency]] = {RECOVERY_EVENT: Idempotency.DEDUPLICATED}
     nulls: ClassVar[Nulls] = Nulls.CLEAR
-    can_read_back: ClassVar[bool] = False
+    # Not alike for every account: it takes a key of the App API.
+    can_read_back: bool = True  # type: ignore[misc]
 
     def __init__(self, connection: Connection, store: OperationalStore) -> None:
         site_id = connection.options.get("site_id", "")
@@ -61,6 +62,7 @@ class CustomerIo(Destination):
         secret = b64encode(f"{site_id}:{connection.token}".encode()).decode()
         self._http: Transport = Transport(connection, {"Authorization": f"Basic {secret}"}, TRACK_ENDPOINTS)
         self._app = _app_api(connection)
+        self.can_read_back = self._app is not None
         self._prefix = connection.options.get("customer_prefix", "")
         self._identities = IdentityBook(store, self.name)
         self._accepted: set[str] = set()
@@ -86,9 +88,7 @@ class CustomerIo(Destination):
         present = list(batch)
         if self._app is not None:
             held = self._people(intent.vendor_id for intent in batch)
-            gone = [intent for intent in batch if intent.vendor_id not in held]
-            self._identities.forget(intent.vendor_id for intent in gone)
-            outcomes = [Outcome(intent.intent_id, Answer.REJECTED, "not on the platform any more") for intent in gone]
+            outcomes = self._identities.gone([intent for intent in batch if intent.vendor_id not in held])
             present = [intent for intent in batch if intent.vendor_id in held]
         items = {i.intent_id: _event(i) if kind == RECOVERY_EVENT else _person(i, now) for i in present}
         sizes = {intent_id: len(json.dumps(item).encode()) for intent_id, item in items.items()}
@@ -111,6 +111,12 @@ class CustomerIo(Destination):
             for intent in intents
             if intent.vendor_id in held and _is_held(_attributes(intent), held[intent.vendor_id])
         }
+
+    def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Attributes by id under a payload's names and types; people whom Customer.io does not have are left out."""
+        if kind != PROFILE_PROPERTIES or self._app is None:
+            return {}
+        return {person_id: _in_our_words(held) for person_id, held in self._people(vendor_ids).items()}
 
     def probe(self) -> list[str]:
         """Workspace and region of the key, and whether people can be read; RoomtoneError for a refused one."""
@@ -199,6 +205,18 @@ def _value(name: str, value: Any) -> Any:
 def _is_held(wanted: Mapping[str, Any], held: Mapping[str, Any]) -> bool:
     """Attributes come back as text: "true", "2"; an empty one is gone."""
     return all(_text(held.get(name)) == _text(value) for name, value in wanted.items())
+
+
+def _in_our_words(held: Mapping[str, str]) -> dict[str, Any]:
+    """Attributes as a payload would write them: they are kept as text, an empty one not at all, dates as seconds."""
+    words: dict[str, Any] = {"true": True, "false": False}
+    found: dict[str, Any] = {"roomtone_reason": ""} | {name: words.get(text, text) for name, text in held.items()}
+    if str(found.get("roomtone_tier", "")).isdecimal():
+        found["roomtone_tier"] = int(found["roomtone_tier"])
+    for name in _DATES & found.keys():
+        if str(found[name]).isdecimal():
+            found[name] = datetime.fromtimestamp(int(found[name]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return found
 
 
 def _text(value: Any) -> str:

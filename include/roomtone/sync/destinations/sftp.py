@@ -66,6 +66,8 @@ class Sftp(RowFiles):
             self._make_folder(client, posixpath.dirname(whole))
             # `confirm` asks the server for the size of what has arrived.
             client.putfo(io.BytesIO(content), draft, file_size=len(content), confirm=True)
+            if self.check is not None:
+                self.check()
             client.posix_rename(draft, whole)
 
     def probe(self) -> list[str]:

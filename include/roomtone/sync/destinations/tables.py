@@ -1,7 +1,7 @@
 """Files that other programs load: CSV and Parquet under `sent/`, beside the JSON Lines of the `files` destination."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -26,6 +26,11 @@ class RowFiles(Destination):
     nulls: ClassVar[Nulls] = Nulls.STORED
     removal: ClassVar[Removal] = Removal.BY_VALUE
     form: FileFormat
+    check: Callable[[], None] | None = None
+
+    def fence(self, check: Callable[[], None], epoch: int = 0) -> None:  # noqa: ARG002 - nobody there reads it
+        """Has `check` called right before a file is put into place; it raises where this sync may not send."""
+        self.check = check
 
     def __init__(self, sync_run_id: int) -> None:
         self._file_name = f"sync-{sync_run_id:08d}"
@@ -47,7 +52,10 @@ class RowFiles(Destination):
             new = [i for i in batch if i.vendor_id == file_name and i.intent_id not in held]
             if new:
                 rows = held | {intent.intent_id: row_of(intent, now) for intent in new}
-                self.write(self._path(kind, file_name), self.form.write(kind, rows.values()))
+                content = self.form.write(kind, rows.values())
+                if self.check is not None:
+                    self.check()
+                self.write(self._path(kind, file_name), content)
         return [Outcome(intent.intent_id, Answer.ACCEPTED) for intent in batch]
 
     def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:

@@ -15,9 +15,9 @@ renamed as (
         email_marketing_consent as has_email_consent,
         sms_marketing_consent as has_sms_consent,
         created_at,
-        version_at as updated_at
+        version_at as updated_at,
+        recency = 1 as is_latest
     from versions
-    where recency = 1
 )
 
 select * from renamed
