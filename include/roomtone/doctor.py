@@ -152,6 +152,11 @@ def _connection(name: str) -> Callable[[Settings], str]:
                     "set it to the folder that holds one sub-folder per stream",
                 )
             return f"reads {settings.files_dir}" if "files" in settings.sources else f"writes {settings.sent_dir}"
+        if name == "webhook":
+            if not settings.webhook_secrets:
+                next_step = "set ROOMTONE_<SENDER>_WEBHOOK_SECRET, or webhook_secret in an Airflow connection"
+                raise RoomtoneError("webhook", "no sender has a secret", next_step)
+            return f"{', '.join(sorted(settings.webhook_secrets))} may deliver"
         if name in settings.destinations and not destination_class(name).reaches_people:
             return f"writes {settings.sent_dir}"
         connection = settings.connection(name)

@@ -152,3 +152,13 @@ def test_the_command_fails_with_one_line_when_a_promise_is_not_kept(
     assert told["is_fresh"] is True
     assert [figure["objective_seconds"] for figure in told["figures"]] == [10.0, 70.0]
     assert told["inbox"] == {"count_waiting": 0, "oldest_at": None}
+
+
+def test_doctor_tells_who_may_deliver_webhooks() -> None:
+    from roomtone.doctor import _connection
+
+    environ = {"ROOMTONE_HOME": "/nowhere", "ROOMTONE_SOURCES": "webhook", "ROOMTONE_GENERIC_WEBHOOK_SECRET": "s"}
+    assert _connection("webhook")(load_settings(environ)) == "generic may deliver"
+    environ.pop("ROOMTONE_GENERIC_WEBHOOK_SECRET")
+    with pytest.raises(RoomtoneError, match="webhook: no sender has a secret; set ROOMTONE_<SENDER>_WEBHOOK_SECRET"):
+        _connection("webhook")(load_settings(environ))

@@ -108,6 +108,13 @@ def test_a_pass_that_webhooks_called_for_is_skipped_when_they_are_taken(
     writer.append(Delivery("generic", "1", b"1", json.dumps(message).encode(), datetime.now(UTC))).result(10)
     writer.close()
     assert stages.extract_webhooks(is_needless_without=True)["streams.messages.landed"] == 1
+    # The pass that took it failed: its second try, and the next pass, have work to do.
+    assert stages.extract_webhooks(is_needless_without=True) is not None
+    failed = store.begin_pass(datetime.now(UTC))
+    assert stages.extract_webhooks(is_needless_without=True) is not None
+    store.mark_pass(failed, "validated", is_valid=False)
+    assert stages.extract_webhooks(is_needless_without=True) is not None
+    store.mark_pass(store.begin_pass(datetime.now(UTC)), "validated", is_valid=True)
     with pytest.raises(AirflowSkipException, match="has taken all that waited"):
         stages.extract_webhooks(is_needless_without=True)
     assert stages.extract_webhooks() is not None, "the poll's pass goes on: pauses end by time"

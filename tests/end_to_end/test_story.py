@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Sandbox
 from roomtone.airflow.instance import start_airflow
-from roomtone.airflow.launcher import subscribe_sandbox
+from roomtone.airflow.webhooks import PREFIX
 from roomtone.pipeline import run_once
 from roomtone.sandbox.player import Brand, Told, instant, play
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
@@ -105,22 +105,35 @@ def test_the_story_in_airflow(start_sandbox: Callable[..., Sandbox], tmp_path: P
     airflow = start_airflow(settings)
     try:
         assert airflow.import_errors() == []
-        subscribe_sandbox(sandbox.url, airflow.url, WEBHOOK_SECRET)
+        # Half of the deliveries come twice, a third of them late.
+        wanted = {
+            "url": f"{airflow.url}{PREFIX}/zendesk",
+            "secret": WEBHOOK_SECRET,
+            "twice_share": 0.5,
+            "late_share": 0.3,
+        }
+        brand.post("/webhooks", wanted)
 
         def walk() -> None:
             runs = airflow.walk("extract")
             assert {run.dag_id for run in runs} >= {"extract", "react", "publish"}
             assert {run.state for run in runs} == {"success"}, runs
 
-        check_story(play(brand, walk), brand)
+        def step(text: str) -> None:
+            # From here on the poll alone tells: what webhooks no longer bring arrives all the same.
+            if text.startswith("a day later"):
+                brand.post("/webhooks", {})
+
+        check_story(play(brand, walk, step), brand)
     finally:
         airflow.stop()
     assert (settings.published_dir / "marts.duckdb").is_file()
     told = brand.get("/webhooks")
-    assert told["delivered"] > told["events"] > 50, "some came twice"
-    assert told["refused"] == told["given_up"] == 0
+    assert told["delivered"] > told["events"] > 5, "some came twice"
+    assert told["given_up"] == 0
     pushed, polled = (ids_of_messages(settings, source) for source in ("webhook", "zendesk"))
-    assert len(pushed & polled) > 20
+    assert pushed
+    assert pushed < polled
     status = examine(settings, datetime.now(UTC))
     assert {beat.subject for beat in status.heartbeats if beat.stage == "extract" and not beat.failure} == {
         "zendesk", "klaviyo", "shop", "webhook",

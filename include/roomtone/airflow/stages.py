@@ -43,12 +43,13 @@ def extract_source(source: str) -> dict[str, int]:
 def extract_webhooks(is_needless_without: bool = False) -> dict[str, int]:
     """Land what waits in the inbox. Returns the counts of the report, none when webhooks are not a source.
 
-    A pass that is needless without them is skipped when a pass before it has taken them all.
+    A pass that is needless without them is skipped when a valid pass before it has taken them all.
     """
-    if WEBHOOK not in settings_from_airflow().sources:
+    settings = settings_from_airflow()
+    if WEBHOOK not in settings.sources:
         return {}
     counts = extract_source(WEBHOOK)
-    if is_needless_without and not any(counts.values()):
+    if is_needless_without and not any(counts.values()) and _is_all_decided(settings):
         raise AirflowSkipException("a pass before this one has taken all that waited")
     return counts
 
@@ -159,6 +160,18 @@ def _find(settings: Settings, sequence: int) -> Pass:
     store = OperationalStore(settings)
     try:
         return store.find_pass(sequence)
+    finally:
+        store.close()
+
+
+def _is_all_decided(settings: Settings) -> bool:
+    """Whether the newest pass is valid and began after the newest delivery had landed: a failed one does not count."""
+    store = OperationalStore(settings)
+    try:
+        with store.begin() as connection:
+            newest = connection.execute(sa.select(passes).order_by(passes.c.sequence.desc()).limit(1)).one_or_none()
+        landed_at = inbox.newest_landed_at(store)
+        return newest is not None and bool(newest.is_valid) and (landed_at is None or landed_at <= newest.begun_at)
     finally:
         store.close()
 

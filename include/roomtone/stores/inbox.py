@@ -176,6 +176,13 @@ def state(store: OperationalStore) -> InboxState:
     return InboxState(count, oldest)
 
 
+def newest_landed_at(store: OperationalStore) -> datetime | None:
+    """When the delivery that landed last did so."""
+    with store.begin() as connection:
+        found: datetime | None = connection.execute(sa.select(sa.func.max(inbox.c.landed_at))).scalar()
+    return found
+
+
 def _row(delivery: Delivery) -> dict[str, object]:
     return {
         "sender": delivery.sender,
