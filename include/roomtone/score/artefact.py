@@ -35,16 +35,22 @@ def golden_texts() -> list[str]:
     return [line.replace("\\n", "\n") for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def write(fitted: "Fitted", output: Path, seed: int, held_out: list[service.Turn]) -> str:
+def write(
+    fitted: "Fitted",
+    output: Path,
+    seed: int,
+    held_out: list[service.Turn],
+    transfer: dict[str, dict[str, float]] | None = None,
+) -> str:
     """Writes the model beside `output` first and puts it in place only when it loads; returns its version.
 
-    The card tells how the model answers the `held_out` service turns.
+    The card tells how the model answers the `held_out` service turns, and holds the figures of `card.transfer`.
     """
     building = output.with_name(f".{output.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
-        name = _write(fitted, building, seed, held_out)
+        name = _write(fitted, building, seed, held_out, transfer or {})
         model.Model.load(building)
         former = output.with_name(f".{output.name}.former")
         shutil.rmtree(former, ignore_errors=True)
@@ -61,7 +67,13 @@ def write(fitted: "Fitted", output: Path, seed: int, held_out: list[service.Turn
     return name
 
 
-def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Turn]) -> str:
+def _write(
+    fitted: "Fitted",
+    folder: Path,
+    seed: int,
+    held_out: list[service.Turn],
+    transfer: dict[str, dict[str, float]],
+) -> str:
     small = fitted.heads.to_json() | {
         "words_bias": np.round(fitted.words.bias, 6).tolist(),
         "intents_bias": np.round(fitted.intents.bias, 6).tolist(),
@@ -106,7 +118,7 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
     rows = [{"text": text} | answer for text, answer in zip(texts, model.golden_answers(draft, texts), strict=True)]
     contents[model.GOLDEN] = _json(rows)
     calm = service.measure(draft, held_out)
-    contents["MODEL_CARD.md"] = card.text(figures, card.transfer(fitted, seed), calm, manifest).encode()
+    contents["MODEL_CARD.md"] = card.text(figures, transfer, calm, manifest).encode()
     contents["reliability.svg"] = card.reliability_svg(figures).encode()
     _put(folder, manifest, contents)
     size = sum(len(content) for content in contents.values())

@@ -46,7 +46,7 @@ class Row:
         return asdict(self) | {"figure": round(self.figure, 4), "is_reached": self.is_reached}
 
 
-def benchmark(settings: Settings, transfer_sample: int = 1) -> list[Row]:
+def benchmark(settings: Settings, transfer_sample: int = 2) -> list[Row]:
     """All rows for the model of `settings` and for its recipe.
 
     Transfer trains on one row in `transfer_sample` of each open set. Raises RoomtoneError where the open sets are
