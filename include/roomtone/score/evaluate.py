@@ -19,7 +19,6 @@ from roomtone.score.heads import at_even_shares
 from roomtone.score.model import Model
 from roomtone.score.text import clean_body
 
-_RULE_CUT = 0.05
 _COMPOUND = features.SURFACE_NAMES.index("valence_compound")
 HELD_OUT = ("semeval_sentiment", "vader_tweets", "vader_amazon")
 
@@ -100,7 +99,7 @@ def _marked(source: Source) -> tuple[npt.NDArray[np.int64], list[str]]:
 def _rule(texts: list[str]) -> npt.NDArray[np.int64]:
     table = tokens.TypeTable()
     compound = features.surface(tokens.encode([clean_body(text) for text in texts], table)).values[:, _COMPOUND]
-    return np.where(compound <= -_RULE_CUT, 0, np.where(compound >= _RULE_CUT, 2, 1))
+    return np.where(compound <= -anchors.CUT, 0, np.where(compound >= anchors.CUT, 2, 1))
 
 
 def _stacked(fitted: train.Mood, texts: list[str]) -> Doubles:

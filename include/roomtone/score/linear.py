@@ -15,7 +15,7 @@ from roomtone.score.tokens import Floats, Hashes, Integers
 from roomtone.score.weights import Found, WordTable
 
 _TOLERANCE = 0.02
-_PASSES = 60
+_PASSES = 200
 
 
 @dataclass
