@@ -52,6 +52,7 @@ def benchmark(settings: Settings, transfer_sample: int = 2) -> list[Row]:
     Transfer trains on one row in `transfer_sample` of each open set. Raises RoomtoneError where the open sets are
     absent.
     """
+    anchors.require()
     model = Model.load(settings.model_dir)
     if not settings.data_dir.is_dir():
         raise RoomtoneError("ROOMTONE_DATA", f"{settings.data_dir} is not a folder", "set it to the open sets' folder")

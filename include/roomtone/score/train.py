@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import artefact, card, data, features, heads, linear, service, variation
+from roomtone.score import anchors, artefact, card, data, features, heads, linear, service, variation
 from roomtone.score.corpus import Corpus, corpus
 from roomtone.score.data import CUE_HEADS, CUE_MARKS, INTENTS, SENTIMENTS, Source
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
@@ -335,9 +335,10 @@ def train(
     """Trains, writes the model folder `output` and returns the model version.
 
     `labels` is a JSON Lines file of a brand's own labels (`id`, `text`, `sentiment`); `sample` keeps one open row
-    in so many and one form of each of the project's messages, for trials. Raises RoomtoneError when a data set is
-    missing or the labels cannot be used.
+    in so many and one form of each of the project's messages, for trials. Raises RoomtoneError when a data set or
+    a package of the development group is missing or the labels cannot be used.
     """
+    anchors.require()
     sources = open_sources(data_dir, seed)
     if sample > 1:
         sources = [source.every(1 + variation.VARIANTS if source.name == "project" else sample) for source in sources]
