@@ -43,7 +43,8 @@ class Row:
         return self.figure <= self.target if self.at_most else self.figure >= self.target
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {"figure": round(self.figure, 4), "is_reached": self.is_reached}
+        rounded = {"target": round(self.target, 4), "figure": round(self.figure, 4)}
+        return asdict(self) | rounded | {"is_reached": self.is_reached}
 
 
 def benchmark(settings: Settings, transfer_sample: int = 2) -> list[Row]:
