@@ -56,6 +56,12 @@ def test_baselines_answer_the_same_texts() -> None:
         assert answer.tolist() == [2, 0], name
 
 
+def test_packages_that_only_training_needs_are_named_before_it_starts() -> None:
+    anchors.require()
+    with pytest.raises(RoomtoneError, match=r"training: no_such_vectors not installed; install the development"):
+        anchors.require(("textblob", "no_such_vectors"))
+
+
 def test_the_intent_head_learns_another_label_set(tmp_path: Path) -> None:
     (tmp_path / "banking77").mkdir()
     asked = {

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roomtone.score import service, tokens, train
+from roomtone.score import corpus, service, tokens, train
 from roomtone.score.data import Source
 from roomtone.score.features import surface
 from roomtone.score.model import Model
@@ -117,7 +117,7 @@ def test_weak_rows_weigh_their_mass_and_rows_with_feeling_have_no_label() -> Non
     for text in ("no", "that is fine", "this is horrible"):
         source.add(text, weak="neutral")
     source.repeats[0] = 4
-    pool = train.corpus([source], 5)
+    pool = corpus.corpus([source], 5)
     assert pool.weak.tolist() == [1, 1, -1]
     weight = train.weak_weights(pool, pool.weak >= 0, 10.0)
     assert weight.sum() == pytest.approx(10 * train.WEAK_MASSES["multidogo"])

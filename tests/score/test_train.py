@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from roomtone.errors import RoomtoneError
-from roomtone.score import data, linear, model, train, variation
+from roomtone.score import corpus, data, linear, model, train, variation
 from roomtone.score.heads import at_even_shares, fit_vector_scaling, softmax
 from roomtone.score.model import Model
 
@@ -104,7 +104,7 @@ def test_forms_of_a_message_share_its_marks_and_its_fold() -> None:
     forms = variation.varied(source, 5)
     assert forms.texts == variation.varied(source, 5).texts
     assert len(forms.texts) == (1 + variation.VARIANTS) * len(source.texts)
-    pool = train.corpus([forms], 5)
+    pool = corpus.corpus([forms], 5)
     for start in range(0, len(forms.texts), 1 + variation.VARIANTS):
         assert len(set(pool.fold[start : start + 1 + variation.VARIANTS].tolist())) == 1
         assert len(set(pool.sentiment[start : start + 1 + variation.VARIANTS].tolist())) == 1
@@ -115,10 +115,10 @@ def test_general_sources_stand_in_one_fold_each_and_service_texts_in_all() -> No
     for source in sources:
         for number in range(9):
             source.add(f"{source.name} {number}", sentiment="neutral")
-    pool = train.corpus([*sources, data.project_messages()], 5)
+    pool = corpus.corpus([*sources, data.project_messages()], 5)
     fold = train.source_folds(pool)
     assert [set(fold[pool.source == source.name].tolist()) for source in sources] == [{0}, {1}, {1}]
-    assert set(fold[pool.source == "project"].tolist()) == set(range(train.FOLDS))
+    assert set(fold[pool.source == "project"].tolist()) == set(range(corpus.FOLDS))
 
 
 def test_a_head_over_word_vectors_folds_into_weights_of_words_it_never_saw() -> None:
@@ -129,7 +129,7 @@ def test_a_head_over_word_vectors_folds_into_weights_of_words_it_never_saw() -> 
             source.add(sentence.format(word), sentiment=mood)
     source.add("dreadful")
     source.add("not dreadful")
-    pool = train.corpus([source], 5)
+    pool = corpus.corpus([source], 5)
     marked = pool.sentiment >= 0
     known = linear.vocabulary(pool, np.ones(len(pool.texts), np.bool_), 500, 1)
     head = linear.static_head(pool, known, pool.sentiment, marked.astype(np.float64), pool.fold, strength=1.0)
@@ -146,7 +146,7 @@ def test_even_shares_undo_a_prior() -> None:
 
 
 def test_source_weights_set_every_source_to_the_given_shares() -> None:
-    pool = train.corpus([data.project_messages()], 5)
+    pool = corpus.corpus([data.project_messages()], 5)
     weight = train.source_weights(pool, {"project": 1.0}, train.PRIOR)
     shares = [weight[pool.sentiment == number].sum() / weight.sum() for number in range(3)]
     assert shares == pytest.approx(list(train.PRIOR.values()))

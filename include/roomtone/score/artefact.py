@@ -37,13 +37,19 @@ def golden_texts() -> list[str]:
     return [line.replace("\\n", "\n") for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def write(fitted: "Fitted", output: Path, seed: int, held_out: list[service.Turn]) -> str:
+def write(
+    fitted: "Fitted",
+    output: Path,
+    seed: int,
+    held_out: list[service.Turn],
+    transfer: dict[str, dict[str, float]] | None = None,
+) -> str:
     """Writes the model beside `output` first and puts it in place only when it loads; returns its version.
 
-    The card tells how the model answers the `held_out` service turns.
+    The card tells how the model answers the `held_out` service turns, and holds the figures of `card.transfer`.
     """
     with placed(output) as building:
-        return _write(fitted, building, seed, held_out)
+        return _write(fitted, building, seed, held_out, transfer or {})
 
 
 @contextmanager
@@ -69,7 +75,13 @@ def placed(output: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Turn]) -> str:
+def _write(
+    fitted: "Fitted",
+    folder: Path,
+    seed: int,
+    held_out: list[service.Turn],
+    transfer: dict[str, dict[str, float]],
+) -> str:
     small = fitted.heads.to_json() | {
         "words_bias": np.round(fitted.words.bias, 6).tolist(),
         "intents_bias": np.round(fitted.intents.bias, 6).tolist(),
@@ -113,11 +125,8 @@ def _write(fitted: "Fitted", folder: Path, seed: int, held_out: list[service.Tur
     contents[model.GOLDEN] = golden(draft)
     manifest["calibration_error"] = round(figures["pooled_error"], 6)
     calm = service.measure(draft, held_out)
-    contents["MODEL_CARD.md"] = (
-        card.text(figures, card.transfer(fitted, seed), calm, manifest)
-        + checks.section(draft)
-        + fairness.section(draft)
-    ).encode()
+    text = card.text(figures, transfer, calm, manifest)
+    contents["MODEL_CARD.md"] = (text + checks.section(draft) + fairness.section(draft)).encode()
     contents["reliability.svg"] = card.reliability_svg(figures).encode()
     put(folder, manifest, contents)
     return name

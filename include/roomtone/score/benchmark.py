@@ -43,15 +43,17 @@ class Row:
         return self.figure <= self.target if self.at_most else self.figure >= self.target
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {"figure": round(self.figure, 4), "is_reached": self.is_reached}
+        rounded = {"target": round(self.target, 4), "figure": round(self.figure, 4)}
+        return asdict(self) | rounded | {"is_reached": self.is_reached}
 
 
-def benchmark(settings: Settings, transfer_sample: int = 1) -> list[Row]:
+def benchmark(settings: Settings, transfer_sample: int = 2) -> list[Row]:
     """All rows for the model of `settings` and for its recipe.
 
     Transfer trains on one row in `transfer_sample` of each open set. Raises RoomtoneError where the open sets are
     absent.
     """
+    anchors.require()
     model = Model.load(settings.model_dir)
     if not settings.data_dir.is_dir():
         raise RoomtoneError("ROOMTONE_DATA", f"{settings.data_dir} is not a folder", "set it to the open sets' folder")

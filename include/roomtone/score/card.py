@@ -206,7 +206,8 @@ def text(
             + " | ".join(f"{row[f'{who} macro_f1']:.3f} / {row[f'{who} macro_recall']:.3f}" for who in _COMPARED)
             + " |"
             for name, row in held_out.items()
-        ),
+        )
+        or "| not measured in this run |",
         pooled=numbers["pooled_error"],
         weak=", ".join(f"{name} {count}" for name, count in numbers["weak"].items()),
         calm_turns=calm["n"],

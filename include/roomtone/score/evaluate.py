@@ -19,7 +19,6 @@ from roomtone.score.heads import at_even_shares
 from roomtone.score.model import Model
 from roomtone.score.text import clean_body
 
-_RULE_CUT = 0.05
 _COMPOUND = features.SURFACE_NAMES.index("valence_compound")
 HELD_OUT = ("semeval_sentiment", "vader_tweets", "vader_amazon")
 
@@ -53,20 +52,23 @@ def transfer(data_dir: Path, seed: int = 7, sample: int = 1) -> dict[str, Any]:
     figures at the declared inbox prior. Figures: macro-F1, macro recall, for the recipe also AUC of negative and
     calibration error.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     sources = {source.name: source for source in train.open_sources(data_dir, seed)}
     results: dict[str, Any] = {}
     for held in HELD_OUT:
         kept = [
             source if name == "project" else source.every(sample) for name, source in sources.items() if name != held
         ]
-        fitted = train.fit(kept, seed)
+        with threadpool_limits(limits=1):
+            fitted = train.fit_mood(kept, seed)
         target, texts = _marked(sources[held])
         chances = _stacked(fitted, texts)
         marked = [_marked(source) for source in kept]
         known, labels = [text for _, part in marked for text in part], np.concatenate([part for part, _ in marked])
         results[held] = {
             "n": len(target),
-            "stack": _row(target, at_even_shares(chances, fitted.heads.prior)),
+            "stack": _row(target, at_even_shares(chances, train.PRIOR)),
             "assumed_prior": _row(target, chances),
         } | {
             name: {"macro_f1": card.macro_f1(target, answer), "macro_recall": card.macro_recall(target, answer)}
@@ -97,10 +99,10 @@ def _marked(source: Source) -> tuple[npt.NDArray[np.int64], list[str]]:
 def _rule(texts: list[str]) -> npt.NDArray[np.int64]:
     table = tokens.TypeTable()
     compound = features.surface(tokens.encode([clean_body(text) for text in texts], table)).values[:, _COMPOUND]
-    return np.where(compound <= -_RULE_CUT, 0, np.where(compound >= _RULE_CUT, 2, 1))
+    return np.where(compound <= -anchors.CUT, 0, np.where(compound >= anchors.CUT, 2, 1))
 
 
-def _stacked(fitted: train.Fitted, texts: list[str]) -> Doubles:
+def _stacked(fitted: train.Mood, texts: list[str]) -> Doubles:
     from roomtone.score.trees import Trees
 
     batch = tokens.encode([clean_body(text) for text in texts], tokens.TypeTable())
@@ -109,7 +111,7 @@ def _stacked(fitted: train.Fitted, texts: list[str]) -> Doubles:
     columns = features.matrix(
         np.column_stack([fitted.words.scores(found, batch.size), extremes]), features.surface(batch).values
     )
-    return fitted.heads.scaling.apply(Trees(fitted.trees, columns.shape[1]).predict(columns))
+    return fitted.scaling.apply(Trees(fitted.trees, columns.shape[1]).predict(columns))
 
 
 def _row(target: npt.NDArray[np.int64], chances: Doubles) -> dict[str, float]:

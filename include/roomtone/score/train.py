@@ -5,7 +5,6 @@ features; vector scaling on out-of-fold trees makes its probabilities honest. Th
 bytes.
 """
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roomtone.score import artefact, data, features, heads, linear, service, tokens, variation
+from roomtone.score import anchors, artefact, card, data, features, heads, linear, service, variation
+from roomtone.score.corpus import Corpus, corpus
 from roomtone.score.data import CUE_HEADS, CUE_MARKS, INTENTS, SENTIMENTS, Source
 from roomtone.score.features import FEATURE_NAMES, HEAD_NAMES, Doubles
-from roomtone.score.text import clean_body
-from roomtone.score.tokens import Floats, Hashes
 from roomtone.score.weights import WordTable
 
-FOLDS = 3
 SOURCE_FOLDS = {"semeval_sentiment": 0, "vader_tweets": 1, "vader_amazon": 1, "vader_movie": 1, "goemotions": 2}
 """Folds of the general sources, each whole, so that the trees learn what a word's weight is worth on texts unlike those
 it was learned from. Service texts stand in all folds.
@@ -49,6 +46,19 @@ MASSES = {
 }
 """Total weight of each source in training; inside a source the classes are weighted to `EVEN`."""
 
+CALIBRATION = {
+    "semeval_sentiment": 1.0,
+    "vader_tweets": 1.0,
+    "vader_amazon": 0.5,
+    "vader_movie": 0.05,
+    "goemotions": 0.2,
+    "project": 1.0,
+    "brand": 2.0,
+}
+"""The same for calibration: a stated confidence must hold for short messages to or about a company; film reviews and
+forum talk with noisy labels hardly count.
+"""
+
 SUPPORT_SOURCES = ("project", "brand")
 WEAK_MASSES = {
     "multidogo": 0.20,
@@ -62,7 +72,6 @@ WEAK_MASSES = {
 MOST_FRUSTRATION = 0.5
 """Weak rows at or above this out-of-fold probability of frustration are left out."""
 
-_CHUNK = 10_000
 _TREES = {
     "objective": "multiclass",
     "num_class": 3,
@@ -78,74 +87,7 @@ _TREES = {
     "num_threads": 1,
     "verbosity": -1,
 }
-ROUNDS = 90
-
-
-@dataclass
-class Corpus:
-    """All training rows, encoded once. `sentiment` and `intent` hold class numbers, -1 where a row has none."""
-
-    texts: list[str]
-    source: npt.NDArray[np.object_]
-    sentiment: npt.NDArray[np.int64]
-    urgency: npt.NDArray[np.int64]
-    intent: npt.NDArray[np.int64]
-    cues: npt.NDArray[np.int64]  # rows x CUE_MARKS, -1 unknown
-    surface: Floats
-    key: Hashes
-    row: npt.NDArray[np.int64]
-    sentence: npt.NDArray[np.int64]
-    fold: npt.NDArray[np.int64]
-    weak: npt.NDArray[np.int64]  # class numbers of weak labels, -1 where there is none or the text shows feeling
-    repeats: npt.NDArray[np.int64]
-
-
-def corpus(sources: list[Source], seed: int) -> Corpus:
-    """Cleans and encodes the sources; texts of one group share a fold."""
-    texts: list[str] = []
-    names: list[str] = []
-    groups: list[str] = []
-    repeats: list[int] = []
-    marks: dict[str, list[int]] = {"sentiment": [], "urgency": [], "intent": [], "weak": []}
-    cue_rows: list[list[int]] = []
-    orders = {"sentiment": SENTIMENTS, "urgency": data.URGENCIES, "intent": INTENTS, "weak": SENTIMENTS}
-    for source in sources:
-        texts += [clean_body(text) for text in source.texts]
-        names += [source.name] * len(source.texts)
-        groups += [group or text for group, text in zip(source.groups, source.texts, strict=True)]
-        repeats += source.repeats
-        for mark, order in orders.items():
-            marks[mark] += [order.index(value) if value else -1 for value in getattr(source, mark)]
-        cue_rows += [
-            [-1] * len(CUE_MARKS) if cues is None else [int(name in cues) for name in CUE_MARKS] for cues in source.cues
-        ]
-    table = tokens.TypeTable()
-    surfaces, keys, rows, sentences = [], [], [], []
-    count_sentences = 0
-    for start in range(0, len(texts), _CHUNK):
-        batch = tokens.encode(texts[start : start + _CHUNK], table)
-        surfaces.append(features.surface(batch).values)
-        grams = tokens.grams(batch)
-        keys.append(grams.key)
-        rows.append(grams.message.astype(np.int64) + start)
-        sentences.append(batch.sentence[grams.first].astype(np.int64) + count_sentences)
-        count_sentences += int(batch.sentence.max(initial=0)) + 1
-    surface = np.concatenate(surfaces)
-    return Corpus(
-        texts=texts,
-        source=np.array(names, dtype=object),
-        sentiment=np.array(marks["sentiment"]),
-        urgency=np.array(marks["urgency"]),
-        intent=np.array(marks["intent"]),
-        cues=np.array(cue_rows).reshape(-1, len(CUE_MARKS)),
-        surface=surface,
-        key=np.concatenate(keys),
-        row=np.concatenate(rows),
-        sentence=np.concatenate(sentences),
-        fold=np.array([zlib.crc32(f"{seed}:{group.lower()}".encode("utf-8", "replace")) % FOLDS for group in groups]),
-        weak=np.where(service.feeling(texts, surface), -1, np.array(marks["weak"])),
-        repeats=np.array(repeats),
-    )
+ROUNDS = 70
 
 
 def source_folds(pool: Corpus) -> npt.NDArray[np.int64]:
@@ -180,6 +122,24 @@ def weak_weights(pool: Corpus, rows: npt.NDArray[np.bool_], unit: float) -> Doub
 
 
 @dataclass
+class Mood:
+    """The fitted sentiment part: tables, trees and scaling, and what they were fitted on.
+
+    `columns` and `probability` hold answers without the row's own fold; `weight` is that of judged rows at `PRIOR`.
+    """
+
+    pool: Corpus
+    words: WordTable
+    trees: str
+    scaling: heads.VectorScaling
+    columns: Doubles
+    fold: npt.NDArray[np.int64]
+    weight: Doubles
+    weak_weight: Doubles
+    probability: Doubles
+
+
+@dataclass
 class Fitted:
     """Everything that goes into the artefact, and the out-of-fold answers that the card reports."""
 
@@ -189,11 +149,15 @@ class Fitted:
     heads: heads.Heads
     pool: Corpus
     fold: npt.NDArray[np.int64]
-    general: tuple[str, ...]
     weight: Doubles
     weak_weight: Doubles
     probability: Doubles
     cue_probability: Doubles
+
+    @property
+    def general(self) -> tuple[str, ...]:
+        """The general sources it was trained on, each in one fold."""
+        return tuple(name for name in SOURCE_FOLDS if (self.pool.source == name).any())
 
 
 def fit(sources: list[Source], seed: int, progress: Callable[[str], None] = lambda _: None) -> Fitted:
@@ -202,49 +166,51 @@ def fit(sources: list[Source], seed: int, progress: Callable[[str], None] = lamb
 
     # One thread: on a busy machine the solvers' threads wait for one another many times longer than they work.
     with threadpool_limits(limits=1):
-        return _fit(sources, seed, progress)
+        mood = fit_mood(sources, seed, progress)
+        progress("cues, urgency, intents")
+        pool = mood.pool
+        cue_heads, cue_probability = _cue_heads(pool, mood.columns, pool.cues[:, 0] >= 0, seed)
+        urgent = pool.urgency >= 0
+        urgency = heads.fit_logistic(
+            mood.columns[urgent], pool.urgency[urgent], heads.URGENCY_FEATURES, strength=0.3, seed=seed
+        )
+        return Fitted(
+            mood.words,
+            _intents(pool),
+            mood.trees,
+            heads.Heads(mood.scaling, cue_heads, urgency, dict(PRIOR)),
+            pool,
+            mood.fold,
+            mood.weight,
+            mood.weak_weight,
+            mood.probability,
+            cue_probability,
+        )
 
 
-def _fit(sources: list[Source], seed: int, progress: Callable[[str], None]) -> Fitted:
+def fit_mood(sources: list[Source], seed: int, progress: Callable[[str], None] = lambda _: None) -> Mood:
+    """Trains the sentiment part alone: word table, trees, calibration."""
     progress("reading texts")
     pool = corpus(sources, seed)
-    masses = {name: mass for name, mass in MASSES.items() if (pool.source == name).any()}
-    weight = source_weights(pool, masses, EVEN)
+    present = set(pool.source.tolist())
+    weight = source_weights(pool, {name: mass for name, mass in MASSES.items() if name in present}, EVEN)
     polar = weight > 0
-    cued = pool.cues[:, 0] >= 0
 
     progress("linear heads")
-    words, scores, weak_weight = _word_heads(pool, weight, cued, seed)
+    words, scores, weak_weight = _word_heads(pool, weight, pool.cues[:, 0] >= 0, seed)
 
     progress("trees")
     columns = features.matrix(scores, pool.surface)
+    fold = source_folds(pool)
     used = polar | (weak_weight > 0)
     target = np.where(polar, pool.sentiment, pool.weak)
-    booster, raw = _stack(columns[used], target[used], (weight + weak_weight)[used], source_folds(pool)[used], seed)
+    booster, raw = _stack(columns[used], target[used], (weight + weak_weight)[used], fold[used], seed)
     # Weak rows teach the trees but not the calibration: the declared prior holds for judged rows.
-    weight = source_weights(pool, masses, PRIOR)
+    weight = source_weights(pool, {name: mass for name, mass in CALIBRATION.items() if name in present}, PRIOR)
     scaling = heads.fit_vector_scaling(raw[polar[used]], pool.sentiment[polar], weight[polar])
     probability = np.full((len(pool.texts), 3), np.nan)
     probability[used] = scaling.apply(raw)
-
-    progress("cues, urgency, intents")
-    cue_heads, cue_probability = _cue_heads(pool, columns, cued, seed)
-    urgent = pool.urgency >= 0
-    urgency = heads.fit_logistic(columns[urgent], pool.urgency[urgent], heads.URGENCY_FEATURES, strength=0.3, seed=seed)
-    intents = _intents(pool)
-    return Fitted(
-        words,
-        intents,
-        booster,
-        heads.Heads(scaling, cue_heads, urgency, dict(PRIOR)),
-        pool,
-        source_folds(pool),
-        tuple(name for name in SOURCE_FOLDS if name in masses),
-        weight,
-        weak_weight,
-        probability,
-        cue_probability,
-    )
+    return Mood(pool, words, booster, scaling, columns, fold, weight, weak_weight, probability)
 
 
 def _word_heads(
@@ -369,9 +335,10 @@ def train(
     """Trains, writes the model folder `output` and returns the model version.
 
     `labels` is a JSON Lines file of a brand's own labels (`id`, `text`, `sentiment`); `sample` keeps one open row
-    in so many and one form of each of the project's messages, for trials. Raises RoomtoneError when a data set is
-    missing or the labels cannot be used.
+    in so many and one form of each of the project's messages, for trials. Raises RoomtoneError when a data set or
+    a package of the development group is missing or the labels cannot be used.
     """
+    anchors.require()
     sources = open_sources(data_dir, seed)
     if sample > 1:
         sources = [source.every(1 + variation.VARIANTS if source.name == "project" else sample) for source in sources]
@@ -379,4 +346,5 @@ def train(
         sources.append(data.brand_labels(labels))
     fitted = fit(sources, seed, progress)
     progress("writing the model")
-    return artefact.write(fitted, output, seed, service.turns(data_dir, held_out=True)[::sample])
+    calm = service.turns(data_dir, held_out=True)[::sample]
+    return artefact.write(fitted, output, seed, calm, card.transfer(fitted, seed))
