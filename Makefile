@@ -49,6 +49,10 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
 
+.PHONY: bench-brand
+bench-brand: .venv/.installed-dev ## hand-written checks, label shift and learning a brand, as JSON; needs ROOMTONE_DATA
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.brand_benchmark
+
 .PHONY: bench-risk
 bench-risk: .venv/.installed-dev ## the risk head against the sandbox's planted hazards, as JSON; simulated
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.risk_judgement
