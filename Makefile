@@ -64,6 +64,10 @@ bench-readers: .venv/.installed-dev ## 10,000 queries of three readers while mar
 .PHONY: docs-dbt
 docs-dbt: .venv/.installed ## dbt's own pages of the models and their lineage, from the warehouse in ROOMTONE_HOME
 	@$(RUN)python -m roomtone.transform.lineage_page
+.PHONY: bench-brand
+bench-brand: .venv/.installed-dev ## hand-written checks, label shift and learning a brand, as JSON; needs ROOMTONE_DATA
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.brand_benchmark
+
 .PHONY: bench-risk
 bench-risk: .venv/.installed-dev ## the risk head against the sandbox's planted hazards, as JSON; simulated
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.risk_judgement

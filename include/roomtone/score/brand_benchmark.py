@@ -1,4 +1,4 @@
-"""What learning a brand is worth, with open sources that the recipe was trained without as stand-ins for a brand.
+"""`make bench-brand`: what learning a brand is worth. Open sources that the recipe was trained without stand in for one.
 
 Each held-out source is drawn at three shares of its classes. Half of the draw is the inbox that roomtone sees, with or
 without labels, the other half is what it is judged on. No message to a company is among them: how large the gains are
@@ -128,4 +128,4 @@ if __name__ == "__main__":
     try:
         print(json.dumps([row.as_dict() for row in rows(load_settings())], indent=2))
     except RoomtoneError as error:
-        sys.exit(f"bench-model: {error}")
+        sys.exit(f"bench-brand: {error}")

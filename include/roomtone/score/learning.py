@@ -8,7 +8,7 @@ import numpy as np
 
 from roomtone.score import adapter, card, label_shift
 from roomtone.score.adapter import Texts
-from roomtone.score.brand import STEPS, TREE_NAMES, Brand, centred_logs
+from roomtone.score.brand import STEPS, TREE_NAMES, Brand, centred_logs, naming_weights
 from roomtone.score.brand_files import Labels
 from roomtone.score.data import SENTIMENTS
 from roomtone.score.features import Doubles
@@ -76,6 +76,10 @@ class _Rung:
     trees: str | None = None
     raw: Doubles | None = None
 
+    @property
+    def weights(self) -> Doubles:
+        return naming_weights(self.step, self.prior)
+
 
 def learn(
     model: Model,
@@ -116,11 +120,11 @@ def learn(
         return _climb(learned, evidence, progress)
 
 
-def figures(target: Classes, chances: Doubles, prior: Doubles) -> dict[str, float]:
-    """macro-F1 of the named classes, log loss, calibration error of the largest probability, recall of negative at
-    precision `PRECISION`.
+def figures(target: Classes, chances: Doubles, weights: Doubles) -> dict[str, float]:
+    """macro-F1 of the classes named by `weights`, log loss, calibration error of the largest probability, recall of
+    negative at precision `PRECISION`.
     """
-    named = label_shift.named(chances, label_shift.naming_weights(prior))
+    named = label_shift.named(chances, weights)
     return {
         "macro_f1": card.macro_f1(target, named),
         "log_loss": float(_losses(chances, target).mean()),
@@ -163,7 +167,7 @@ def _climb(learned: Learned, evidence: _Evidence, progress: Callable[[str], None
     """Tries the steps one after the other and keeps the last that won."""
     lines = learned.lines
     rungs = {rung.step: rung for rung in _rungs(learned.brand, evidence, lines, progress)}
-    steps = {step: figures(evidence.target, rung.chances, rung.prior) for step, rung in rungs.items()}
+    steps = {step: figures(evidence.target, rung.chances, rung.weights) for step, rung in rungs.items()}
     best = rungs[_best(rungs, steps, evidence, lines)]
     brand, shift = learned.brand, learned.shift
     if best.step != STEPS[0]:
@@ -211,7 +215,7 @@ def _vocabulary(evidence: _Evidence) -> adapter.Vocabulary:
 def _error_of_difference(old: _Rung, new: _Rung, evidence: _Evidence) -> float:
     """Standard error of the difference of two steps' macro-F1, by resampling the labels."""
     chance = np.random.default_rng(evidence.seed)
-    answers = [label_shift.named(rung.chances, label_shift.naming_weights(rung.prior)) for rung in (old, new)]
+    answers = [label_shift.named(rung.chances, rung.weights) for rung in (old, new)]
     differences = []
     for _ in range(_RESAMPLES):
         rows = chance.integers(0, len(evidence.target), len(evidence.target))
@@ -261,7 +265,7 @@ def _against_inbox(brand: Brand, evidence: _Evidence, error: float, lines: list[
         return brand, Shift(brand.declared, 0, float("nan"), "no unlabelled messages")
     others = others.chosen(np.flatnonzero(others.is_read))
     chances = brand.calibrated(others.cold, others.columns, others.grams())
-    shift = label_shift.estimate(chances, brand.declared, error, evidence.seed)
+    shift = label_shift.estimate(chances, brand.declared, error, evidence.seed, label_shift.OWN_SHARE)
     drift = float(np.abs(shift.prior - brand.declared).max())
     if not shift.is_applied or drift <= MOST_DRIFT:
         lines.append(f"class shares are the labels' own: {_shares(brand.declared)}")
@@ -292,7 +296,7 @@ def _curve(evidence: _Evidence) -> dict[int, dict[str, float]]:
             scores = adapter.out_of_fold_words(known, part.labelled, target, weight, part.fold)
             new = adapter.word_scores(adapter.fit_words(known, part.labelled, target, weight), held)
         scaled = adapter.fit_scaling(scores, target, weight).apply(new)
-        curve[size] = figures(evidence.target[outside], scaled, part.shares)
+        curve[size] = figures(evidence.target[outside], scaled, label_shift.naming_weights(part.shares))
     return curve
 
 
