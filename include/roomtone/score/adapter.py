@@ -50,7 +50,7 @@ _TREES = {
     "num_threads": 1,
     "verbosity": -1,
 }
-_SIZES = {False: (7, 60), True: (15, 120)}  # leaves and rounds, by whether the labels are many
+_SIZES = {False: (7, 60), True: (15, 120)}  # leaves and rounds, by whether the trees are large
 
 Rows = npt.NDArray[np.int64]
 
@@ -237,13 +237,13 @@ def out_of_fold_words(known: Vocabulary, labelled: Texts, target: Classes, weigh
 
 
 def fit_trees(
-    labelled: Texts, words: Doubles, target: Classes, *, weight: Doubles, fold: Classes, seed: int
+    labelled: Texts, words: Doubles, target: Classes, *, weight: Doubles, fold: Classes, seed: int, is_large: bool
 ) -> tuple[str, Doubles]:
     """Trees over the adapter's out-of-fold scores `words`, as text, and their raw out-of-fold scores."""
     import lightgbm
 
     columns = brand.tree_columns(brand.centred_logs(labelled.cold), words, labelled.columns)
-    leaves, rounds = _SIZES[len(target) > MANY_LABELS]
+    leaves, rounds = _SIZES[is_large]
 
     def boosted(inside: npt.NDArray[np.bool_]) -> Any:
         data = lightgbm.Dataset(

@@ -1,4 +1,4 @@
-"""`make bench-brand`: what learning a brand is worth. Open sources that the recipe was trained without stand in for one.
+"""`make bench-brand`: what learning a brand is worth. Open sources that the recipe never saw stand in for a brand.
 
 Each held-out source is drawn at three shares of its classes. Half of the draw is the inbox that roomtone sees, with or
 without labels, the other half is what it is judged on. No message to a company is among them: how large the gains are

@@ -28,7 +28,7 @@ PRECISION = 0.9
 
 _RESAMPLES = 200
 _LEAST_WORDS = 1_000
-_TREE_BYTES, _MANY_TREE_BYTES = 250_000, 800_000
+_TREE_BYTES, _LARGE_TREE_BYTES = 250_000, 800_000
 _TOLD = (("macro-F1", "macro_f1"), ("log loss", "log_loss"), ("calibration error", "calibration_error"))
 _AS_IT_IS = VectorScaling(1.0, (0.0,) * len(SENTIMENTS))
 
@@ -57,6 +57,7 @@ class _Evidence:
     fold: Classes
     others: Texts | None
     most_words: int
+    is_large: bool
     seed: int
 
     @property
@@ -113,9 +114,18 @@ def learn(
         if len(target) < LEAST_LABELS["scaling"] or len(np.unique(target)) < 2:
             lines.append(f"{len(target)} labels that can be used are too few: the cold start stays")
             return replace(learned, count_labels=len(target))
-        kept = room - (_TREE_BYTES if len(target) <= adapter.MANY_LABELS else _MANY_TREE_BYTES)
+        # Many labels feed large trees, where the folder has room for them and for words.
+        is_large = len(target) > adapter.MANY_LABELS and room >= 2 * _LARGE_TREE_BYTES
+        kept = room - (_LARGE_TREE_BYTES if is_large else _TREE_BYTES)
         evidence = _Evidence(
-            labelled, target, weight, adapter.folds(target, seed), others, max(kept // adapter.GRAM_BYTES, 0), seed
+            labelled,
+            target,
+            weight,
+            adapter.folds(target, seed),
+            others,
+            max(kept // adapter.GRAM_BYTES, 0),
+            is_large,
+            seed,
         )
         return _climb(learned, evidence, progress)
 
@@ -203,7 +213,9 @@ def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callab
     if len(target) < LEAST_LABELS["trees"]:
         return
     progress("the brand's trees")
-    trees, raw = adapter.fit_trees(labelled, words, target, weight=weight, fold=fold, seed=evidence.seed)
+    trees, raw = adapter.fit_trees(
+        labelled, words, target, weight=weight, fold=fold, seed=evidence.seed, is_large=evidence.is_large
+    )
     both = (by_words + adapter.cross_scaled(raw, target, weight, fold)) / 2
     yield _Rung("trees", words, both, evidence.shares, trees, raw)
 
