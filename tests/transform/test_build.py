@@ -18,6 +18,15 @@ from roomtone.transform.touched import open_scope
 from transform.histories import SCOPES, History, at, current_pass, fingerprints, query, write
 
 
+TICKETS, LEFT = "marts.fct_tickets", "not the 1 that the last pass left"
+ANOTHER_MODEL = """
+    insert into raw.loads values ('scores', 'new', null);
+    insert into raw.message_scores
+    select * replace ('model-2' as model_version, scored_at + interval 1 hour as scored_at, 'new' as load_id)
+    from raw.message_scores
+"""
+
+
 def begin(settings: Settings, as_of: float) -> Pass:
     store = OperationalStore(settings)
     try:
@@ -66,16 +75,11 @@ def test_the_same_pass_again_gives_the_same_marts_and_runs_less(
         ("select 1", 19, "", "", "the last pass was as of 2026-03-02T20:00:00Z, later than this one"),
         ("select 1", 21, "edited", "", "the dbt project changed"),
         ("select 1", 21, "", "edited", "the policies changed"),
-        ("delete from marts.fct_tickets", 21, "", "", "marts.fct_tickets holds 0 rows, not the 1 that the last pass left"),
-        ("drop table marts.fct_tickets", 21, "", "", "marts.fct_tickets holds no rows, not the 1 that the last pass left"),
-        (
-            "insert into raw.loads values ('scores', 'new', null);"
-            " insert into raw.message_scores select * replace ('model-2' as model_version, scored_at + interval 1 hour"
-            " as scored_at, 'new' as load_id) from raw.message_scores",
-            21, "", "", "model model-2 came into force",
-        ),
+        ("delete from marts.fct_tickets", 21, "", "", f"{TICKETS} holds 0 rows, {LEFT}"),
+        ("drop table marts.fct_tickets", 21, "", "", f"{TICKETS} holds no rows, {LEFT}"),
+        (ANOTHER_MODEL, 21, "", "", "model model-2 came into force"),
     ],
-)  # fmt: skip
+)
 def test_a_pass_says_why_it_computes_everybody(
     settings: Settings,
     first: building.TransformReport,
