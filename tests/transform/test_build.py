@@ -17,6 +17,14 @@ from roomtone.transform import transform
 from roomtone.transform.touched import open_scope
 from transform.histories import SCOPES, History, at, current_pass, fingerprints, query, write
 
+TICKETS, LEFT = "marts.fct_tickets", "not the 1 that the last pass left"
+ANOTHER_MODEL = """
+    insert into raw.loads values ('scores', 'new', null);
+    insert into raw.message_scores
+    select * replace ('model-2' as model_version, scored_at + interval 1 hour as scored_at, 'new' as load_id)
+    from raw.message_scores
+"""
+
 
 def begin(settings: Settings, as_of: float) -> Pass:
     store = OperationalStore(settings)
@@ -58,41 +66,31 @@ def test_the_same_pass_again_gives_the_same_marts_and_runs_less(
     assert (first.whole_because, again.whole_because) == ("no finished pass to go on from", "")
 
 
+@pytest.mark.usefixtures("first")
 @pytest.mark.parametrize(
-    ("breakage", "hour", "project", "policies", "reason"),
+    ("breakage", "hour", "edited", "reason"),
     [
-        ("select 1", 21, "", "", ""),
-        ("delete from raw.last_pass", 21, "", "", "no finished pass to go on from"),
-        ("select 1", 19, "", "", "the last pass was as of 2026-03-02T20:00:00Z, later than this one"),
-        ("select 1", 21, "edited", "", "the dbt project changed"),
-        ("select 1", 21, "", "edited", "the policies changed"),
-        ("delete from marts.fct_tickets", 21, "", "", "marts.fct_tickets holds 0 rows, not the 1 that the last pass left"),
-        ("drop table marts.fct_tickets", 21, "", "", "marts.fct_tickets holds no rows, not the 1 that the last pass left"),
-        (
-            "insert into raw.loads values ('scores', 'new', null);"
-            " insert into raw.message_scores select * replace ('model-2' as model_version, scored_at + interval 1 hour"
-            " as scored_at, 'new' as load_id) from raw.message_scores",
-            21, "", "", "model model-2 came into force",
-        ),
+        ("select 1", 21, "", ""),
+        ("delete from raw.last_pass", 21, "", "no finished pass to go on from"),
+        ("select 1", 19, "", "the last pass was as of 2026-03-02T20:00:00Z, later than this one"),
+        ("select 1", 21, "project", "the dbt project changed"),
+        ("select 1", 21, "policies", "the policies changed"),
+        ("delete from marts.fct_tickets", 21, "", f"{TICKETS} holds 0 rows, {LEFT}"),
+        ("drop table marts.fct_tickets", 21, "", f"{TICKETS} holds no rows, {LEFT}"),
+        (ANOTHER_MODEL, 21, "", "model model-2 came into force"),
     ],
-)  # fmt: skip
+)
 def test_a_pass_says_why_it_computes_everybody(
-    settings: Settings,
-    first: building.TransformReport,
-    breakage: str,
-    hour: float,
-    project: str,
-    policies: str,
-    reason: str,
+    settings: Settings, breakage: str, hour: float, edited: str, reason: str
 ) -> None:
     with warehouse.connect(settings) as connection:
         kept = connection.execute("select project_hash, policies_hash from raw.last_pass").fetchone()
         assert kept is not None
+        project = kept[0] + edited if edited == "project" else kept[0]
+        policies = kept[1] + edited if edited == "policies" else kept[1]
         connection.begin()
         connection.execute(breakage)
-        scope = open_scope(
-            connection, current_pass(hour, 9), project or kept[0], lambda since: policies or str(kept[1])
-        )
+        scope = open_scope(connection, current_pass(hour, 9), project, lambda since: policies)
         connection.rollback()
     assert scope.whole_because == reason
     assert scope.is_whole == bool(reason)

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
 
 from roomtone.contract import STREAMS
 from roomtone.settings import Settings, load_settings
@@ -16,6 +16,8 @@ from roomtone.transform.build import run_dbt
 from roomtone.transform.mirror import MIRRORED
 from transform.histories import SCOPES, History, Row, at, build, current_pass
 
+SEED = 1
+PASSES = 4
 CUSTOMERS = 90
 FIRST, LAST = 900.0, 1700.0
 
@@ -179,18 +181,19 @@ def kept(settings: Settings) -> dict[str, list[str]]:
         }
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_passes_over_the_touched_leave_what_a_whole_pass_would(
-    seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    settings = load_settings({"ROOMTONE_HOME": str(tmp_path_factory.mktemp("growing"))})
-    growing = Growing(settings, seed, passes=5)
+def test_passes_over_the_touched_leave_what_a_whole_pass_would(tmp_path: Path) -> None:
+    settings = load_settings({"ROOMTONE_HOME": str(tmp_path)})
+    growing = Growing(settings, SEED, PASSES)
     for number, scope in enumerate(growing.run(), 1):
         assert scope.is_whole == (number == 1), scope
+        # A row left behind stays wrong until its customer is touched again: the last pass shows what the others left.
+        if number not in {2, PASSES}:
+            continue
+        assert 0 < scope.count_customers < CUSTOMERS, "the batches are too tame, or too wild, to show anything"
         found = kept(settings)
         build(settings)
         expected = kept(settings)
         assert found.keys() == expected.keys()
         for name, rows in expected.items():
-            assert found[name] == rows, f"{name} differs after pass {number} of seed {seed}: {scope}"
+            assert found[name] == rows, f"{name} differs after pass {number} of seed {SEED}: {scope}"
     assert len(expected["marts.fct_suppression_causes"]) > CUSTOMERS

@@ -15,7 +15,7 @@ from roomtone.stores import warehouse
 from roomtone.transform import touched
 from transform.test_incremental import Growing
 
-PASSES = 3
+PASSES = 2
 
 
 def _program(name: str) -> str | None:

@@ -9,9 +9,22 @@ import yaml
 
 from roomtone.settings import PROJECT_ROOT
 from roomtone.transform.marts_page import PAGE, render
+from roomtone.transform.touched import KEPT_BETWEEN_PASSES
 
 PROJECT = PROJECT_ROOT / "dbt_project"
 MODELS = sorted((PROJECT / "models").rglob("*.sql"))
+# Staging models that a pass over the touched does not narrow.
+WHOLE_IN_EVERY_PASS = {
+    "stg_current_pass",
+    "stg_campaigns",
+    "stg_suppression_policies",
+    "stg_suppression_policy_scopes",
+    "stg_recovery_policies",
+    "stg_routing_policies",
+    "stg_routing_queues",
+    "stg_trigger_outcomes",
+    "stg_routing_outcomes",
+}
 PREFIXES = {
     "staging": ("stg_",),
     "intermediate": ("int_",),
@@ -106,6 +119,29 @@ def test_only_staging_reads_the_raw_schema(path: Path) -> None:
     assert reads_raw == (path.parent.name == "staging")
     if path.parent.name == "intermediate":
         assert "ref('sync_" not in text
+
+
+def is_kept(path: Path) -> bool:
+    return bool(described(path).get("config", {}).get("materialized") == "kept")
+
+
+def test_the_tables_that_hold_everybody_are_those_that_a_pass_goes_on_from() -> None:
+    kept = {path.stem for path in MODELS if path.parent.name == "intermediate" and is_kept(path)}
+    assert kept == set(KEPT_BETWEEN_PASSES)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODELS if path.parent.name in {"marts", "activations"}], ids=lambda path: path.stem
+)
+def test_a_public_table_holds_everybody(path: Path) -> None:
+    """It is kept, or computed from kept tables and from what holds everybody in every pass."""
+    if is_kept(path):
+        return
+    by_name = {model.stem: model for model in MODELS}
+    read = [by_name[name] for name in re.findall(r"ref\('(\w+)'\)", path.read_text())]
+    slices = [model.stem for model in read if not is_kept(model) and model.stem not in WHOLE_IN_EVERY_PASS]
+    assert not slices, "make it `materialized: kept`, with of_touched(ref(...)) around the kept tables that it reads"
+    assert "of_touched" not in path.read_text()
 
 
 @pytest.mark.parametrize("name", CONTRACT)
