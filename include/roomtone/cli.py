@@ -428,9 +428,13 @@ def _override(  # noqa: PLR0917 - the options of two commands, in their order
     action: str, customer: str, reason: str, hours: float, scopes: list[str] | None, actor: str
 ) -> None:
     from roomtone.policies.overrides import Override, record
+    from roomtone.policies.why import person_of
     from roomtone.stores.operational import OperationalStore
 
     settings = load_settings()
+    # Before the first pass nobody is known yet, so nobody can be misspelt.
+    if (settings.published_dir / "marts.duckdb").is_file():
+        customer = person_of(settings, customer)
     starts_at = clock.now(settings)
     override = Override.decided(action, customer, reason, actor, tuple(scopes or ()), starts_at, timedelta(hours=hours))
     record(OperationalStore(settings), override)

@@ -25,7 +25,8 @@ def brand(folder: Path) -> Path:
     return write(
         folder,
         {
-            "customers": [customer(name) for name in (*PEOPLE, "silent")],
+            "customers": [customer(name) for name in (*PEOPLE, "silent")]
+            + [customer("shop-7", email=" Maya@example.com", created_at=at(-100))],
             "tickets": [ticket(f"t-{name}", name, "new", 0) for name in PEOPLE] + solved,
             "messages": [message(f"m-{name}", f"t-{name}", text, 0) for name, text in PEOPLE.items()],
         },
@@ -115,6 +116,17 @@ def test_a_persons_release_is_named(why) -> None:
     assert "nothing is paused" in text
     assert "read as negative at 0.9" in text
     assert "which started mild_complaint; it is over, or a person lifted it" in text
+
+
+def test_a_vendors_id_leads_to_the_person(why) -> None:
+    assert json.loads(why("shop-7", "--json").stdout) == json.loads(why("maya", "--json").stdout)
+
+
+@pytest.mark.parametrize("command", ["pause", "release"])
+def test_nobody_who_is_not_known_is_paused_or_released(command: str, why) -> None:
+    result = CliRunner().invoke(app, [command, "mayaa", "--reason", "called"])
+    assert result.exit_code == 1
+    assert str(result.exception).startswith("customer: mayaa is not in dim_customers; check the id")
 
 
 def test_an_unknown_customer_is_one_line(why) -> None:

@@ -3,7 +3,7 @@
     same subject, so a version's first cause depends on how far the last cause of the versions before it reaches. Each round
     settles one more change of version that a cause lasts through; `causes_are_settled` fails should a history need more.
 -#}
-{%- set rounds = 3 -%}
+{%- set rounds = 5 -%}
 
 with
 

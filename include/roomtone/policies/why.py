@@ -111,15 +111,14 @@ class Answer:
 
 
 def explain(settings: Settings, customer_id: str, at: datetime | None = None) -> Answer:
-    """The answer for `customer_id` at `at` (default: the instant of the last published pass).
+    """The answer for `customer_id`, or for the person whom that id of a vendor belongs to, at `at`.
+
+    `at` defaults to the instant of the last published pass.
 
     Every decision in it is taken again from its stored inputs: `action` is what they give. Raises RoomtoneError for a
     customer whom no record mentions.
     """
-    if not published.query(settings, "select 1 from dim_customers where customer_id = ?", [customer_id]):
-        raise RoomtoneError(
-            "customer", f"{customer_id} is not in dim_customers", "check the id in published/marts.duckdb"
-        )
+    customer_id = person_of(settings, customer_id)
     if at is None:
         at = published.query(settings, "select as_of from roomtone_publication")[0]["as_of"].replace(tzinfo=UTC)
     instant = at.astimezone(UTC).replace(tzinfo=None)
@@ -158,6 +157,18 @@ def explain(settings: Settings, customer_id: str, at: datetime | None = None) ->
         _by_hand(settings, customer_id, instant),
         [] if suppressions else _why_not(settings, customer_id, instant, list(rules.values())),
     )
+
+
+def person_of(settings: Settings, customer_id: str) -> str:
+    """The customer whom an id belongs to, be it the person's own or that of a linked record; raises RoomtoneError."""
+    found = published.query(
+        settings, "select customer_id from dim_customer_links where source_customer_id = ?", [customer_id]
+    )
+    if not found:
+        raise RoomtoneError(
+            "customer", f"{customer_id} is not in dim_customers", "check the id in published/marts.duckdb"
+        )
+    return str(found[0]["customer_id"])
 
 
 def shortfall(message: Row, rules: Sequence[SuppressionRule]) -> str:
