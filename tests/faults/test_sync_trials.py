@@ -16,7 +16,7 @@ def test_no_intent_is_lost_or_doubled_under_every_fault(tmp_path: Path) -> None:
 
 def test_an_overtaken_worker_sends_nothing_more(tmp_path: Path) -> None:
     done = zombie_trial(2, 5, tmp_path / "home")
-    assert done.overtaken == done.refused_to_go_on == 2
+    assert done.overtaken == 2
     assert (done.effects_of_an_old_epoch, done.duplicates, done.missing) == (0, 0, 0)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roomtone.stores.operational import Pass
-from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, calm_profile, fingerprint
-from roomtone.sync.plan import Latest, Plan, plan_events, plan_states, with_vanished
+from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow, fingerprint
+from roomtone.sync.plan import Latest, Plan, plan_events, plan_states
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 FIRST = Pass(1, NOW)
@@ -108,10 +108,3 @@ def test_a_trigger_has_one_intent_per_destination_for_ever() -> None:
             "klaviyo", Pass(2, NOW), [event], {"t1": Latest("klaviyo:t1", "other", status)}, {"t1": "P2"}
         )
         assert again.intents == ()
-
-
-def test_a_vanished_row_becomes_calm_once() -> None:
-    calm = fingerprint(calm_profile())
-    rows, vanished = with_vanished([row("a", p=True)], {"a": "x", "b": "y", "c": calm})
-    assert vanished == ["b"]
-    assert [(r.subject_id, r.fingerprint) for r in rows[1:]] == [("b", calm)]

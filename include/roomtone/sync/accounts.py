@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from roomtone.errors import RoomtoneError
-from roomtone.settings import Connection
+from roomtone.settings import Connection, Settings
 from roomtone.stores.ledger import account_pins
 from roomtone.stores.operational import OperationalStore
+from roomtone.sync.destinations.base import Destination
 
 # A credential opens the same account for its whole life; this only bounds how long a mistake could go unseen.
 _ASK_AGAIN_AFTER = timedelta(hours=1)
@@ -36,6 +37,12 @@ def require_same_account(
             f"correct ROOMTONE_{connection.name.upper()}_TOKEN, or use another ROOMTONE_HOME for the other account",
         )
     keep(store, connection, account, now)
+
+
+def require_account_of(settings: Settings, store: OperationalStore, target: Destination, now: datetime) -> None:
+    """The same for a destination that is open; one without a connection has no account."""
+    if target.name in settings.connections:
+        require_same_account(store, settings.connection(target.name), target.account, now)
 
 
 def keep(store: OperationalStore, connection: Connection, account: str, now: datetime) -> None:

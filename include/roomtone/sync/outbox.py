@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from roomtone.stores.ledger import acknowledged_versions, effects
 from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, sync_runs
-from roomtone.sync.desired import RECOVERY_EVENT, canonical
+from roomtone.sync.desired import RECOVERY_EVENT
+from roomtone.sync.intent_rows import acknowledged_row, intent_row, read_intent
 from roomtone.sync.lease import Lease
 from roomtone.sync.plan import DEAD_AFTER, Intent, Latest, Plan
 from roomtone.sync.report import KindCounts
@@ -93,11 +94,12 @@ class Outbox:
             return [int(row.newly_paused) for row in connection.execute(query)]
 
     def has_been_complete(self) -> bool:
-        """Whether some earlier sync of this destination came to its end; before that, everything is new there."""
+        """Whether some earlier sync brought rows here and came to its end; before that, everything is new there."""
         columns = sync_runs.c
         query = sa.select(columns.sync_run_id).where(
             columns.destination == self._destination,
             columns.is_complete.is_(True),
+            columns.total_rows > 0,
             columns.sync_run_id != self._sync_run_id,
         )
         with self._store.begin() as connection:
@@ -172,7 +174,7 @@ class Outbox:
             .order_by(columns.pass_sequence, columns.intent_id)
         )
         with self._store.begin() as connection:
-            return [_read(row) for row in connection.execute(query)]
+            return [read_intent(row) for row in connection.execute(query)]
 
     def count_offers_since(self, since: datetime) -> int:
         """Marketing events that were sent, or may have been, at or after an instant."""
@@ -217,7 +219,7 @@ class Outbox:
             if plan.intents:
                 known = priors or {}
                 connection.execute(
-                    table.insert(), [_row(i, self._sync_run_id, known.get(i.subject_id)) for i in plan.intents]
+                    table.insert(), [intent_row(i, self._sync_run_id, known.get(i.subject_id)) for i in plan.intents]
                 )
 
     def claim(self, batch: Sequence[Intent], now: datetime, data_as_of: datetime) -> list[Intent]:
@@ -367,7 +369,7 @@ class Outbox:
                     columns.destination == self._destination, columns.kind == kind, columns.subject_id.in_(part)
                 )
             )
-        connection.execute(acknowledged.insert(), [_acknowledged(i, now) | {"version": version} for i in states])
+        connection.execute(acknowledged.insert(), [acknowledged_row(i, now) | {"version": version} for i in states])
 
     def _effect(self, intent: Intent, now: datetime, data_as_of: datetime) -> dict[str, Any]:
         return {
@@ -385,57 +387,6 @@ class Outbox:
 def _set(connection: sa.Connection, intent_ids: Sequence[str], values: Mapping[str, Any]) -> None:
     for part in _parts(intent_ids):
         connection.execute(intents.update().where(intents.c.intent_id.in_(part)).values(dict(values)))
-
-
-def _row(intent: Intent, sync_run_id: int, prior: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        "sync_run_id": sync_run_id,
-        "prior_payload": None if prior is None else canonical(prior),
-        "intent_id": intent.intent_id,
-        "destination": intent.destination,
-        "kind": intent.kind,
-        "subject_id": intent.subject_id,
-        "vendor_id": intent.vendor_id,
-        "fingerprint": intent.fingerprint,
-        "payload": canonical(intent.payload),
-        "pass_sequence": intent.pass_sequence,
-        "as_of": intent.as_of,
-        "expires_at": intent.expires_at,
-        "status": intent.status,
-        "attempts": intent.attempts,
-        "outcome": "",
-    }
-
-
-def _acknowledged(intent: Intent, now: datetime) -> dict[str, Any]:
-    return {
-        "destination": intent.destination,
-        "kind": intent.kind,
-        "subject_id": intent.subject_id,
-        "fingerprint": intent.fingerprint,
-        "payload": canonical(intent.payload),
-        "acknowledged_at": now,
-    }
-
-
-def _read(row: sa.Row[Any]) -> Intent:
-    return Intent(
-        intent_id=row.intent_id,
-        destination=row.destination,
-        kind=row.kind,
-        subject_id=row.subject_id,
-        vendor_id=row.vendor_id,
-        fingerprint=row.fingerprint,
-        payload=json.loads(row.payload),
-        pass_sequence=row.pass_sequence,
-        as_of=row.as_of,
-        expires_at=row.expires_at,
-        status=row.status,
-        attempts=row.attempts,
-        sent_at=row.sent_at,
-        tried_at=row.tried_at,
-        prior_payload=None if row.prior_payload is None else json.loads(row.prior_payload),
-    )
 
 
 def _parts(keys: Sequence[str]) -> list[Sequence[str]]:

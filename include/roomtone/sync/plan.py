@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from roomtone.stores.operational import Pass
-from roomtone.sync.desired import PROFILE_PROPERTIES, DesiredRow, calm_profile, fingerprint
+from roomtone.sync.desired import DesiredRow
 
 # A row that the vendor refused is offered again unchanged after a minute, then after twice as long each time, at most
 # after this long; a changed row at once. Some rows are refused for what they hold, others because the vendor is ill.
@@ -146,18 +146,6 @@ def plan_events(
 
 def event_intent_id(destination: str, trigger_id: str) -> str:
     return f"{destination}:{trigger_id}"
-
-
-def with_vanished(rows: Sequence[DesiredRow], acknowledged: Mapping[str, str]) -> tuple[list[DesiredRow], list[str]]:
-    """Profile rows completed by those that the destination still holds but the mart no longer has, as calm.
-
-    Returns all rows and the ids of the vanished customers: nothing may stay paused because its row is gone.
-    """
-    calm = fingerprint(calm_profile())
-    present = {row.subject_id for row in rows}
-    vanished = sorted(subject for subject, known in acknowledged.items() if subject not in present and known != calm)
-    added = [DesiredRow(PROFILE_PROPERTIES, customer_id, calm_profile(), customer_id) for customer_id in vanished]
-    return [*rows, *added], vanished
 
 
 def louder_ones(rows: Sequence[DesiredRow], vendor_ids: Mapping[str, str]) -> set[str]:

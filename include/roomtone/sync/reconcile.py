@@ -19,7 +19,7 @@ from roomtone.policies.versions import policies_in_force
 from roomtone.settings import Settings
 from roomtone.stores.ledger import drifts, promotional_sends
 from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, passes
-from roomtone.sync import gate, holds
+from roomtone.sync import accounts, gate, holds
 from roomtone.sync.delivery import Delivery
 from roomtone.sync.desired import PAUSES, PROFILE_PROPERTIES, rfc3339
 from roomtone.sync.destinations import open_destination
@@ -118,6 +118,7 @@ def reconcile(settings: Settings, destination: str, timing: Timing | None = None
             try:
                 with closing(open_destination(settings, store, destination, own_run, timing)) as target:
                     target.fence(lease.check, lease.epoch)
+                    accounts.require_account_of(settings, store, target, clock.now(settings))
                     found = _compare(store, target, clock.now(settings))
                     delivery = Delivery(
                         store=store,

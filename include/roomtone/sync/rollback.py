@@ -14,7 +14,7 @@ from roomtone.errors import RoomtoneError
 from roomtone.policies.versions import policies_in_force
 from roomtone.settings import Settings
 from roomtone.stores.operational import OperationalStore, intents, sync_runs
-from roomtone.sync import checkpoints, gate, holds
+from roomtone.sync import accounts, checkpoints, gate, holds
 from roomtone.sync.delivery import Delivery
 from roomtone.sync.desired import RECOVERY_EVENT, fingerprint
 from roomtone.sync.destinations import open_destination
@@ -64,6 +64,7 @@ def rollback(settings: Settings, sync_run_id: int, timing: Timing | None = None)
                 checkpoints.reached("intents_written")
                 with closing(open_destination(settings, store, name, own_run, timing)) as target:
                     target.fence(lease.check, lease.epoch)
+                    accounts.require_account_of(settings, store, target, now)
                     delivery = Delivery(
                         store=store,
                         outbox=outbox,

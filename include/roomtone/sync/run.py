@@ -79,8 +79,7 @@ def _sync(
     try:
         with closing(open_destination(settings, store, name, sync_run_id, timing)) as target:
             target.fence(lease.check, lease.epoch)
-            if name in settings.connections:
-                accounts.require_same_account(store, settings.connection(name), target.account, now())
+            accounts.require_account_of(settings, store, target, now())
             kinds |= {kind: KindCounts() for kind in target.kinds}
             facts = _Facts(settings, store, current)
             delivery = Delivery(
