@@ -28,6 +28,7 @@ from roomtone.stores.operational import OperationalStore
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the measurement and print its JSON."""
     options = _parser().parse_args(arguments)
+    measuring.quiet()
     base = load_settings()
     home = base.home / "bench-latency"
     run_folder = home / "run"

@@ -127,6 +127,7 @@ class Bench:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the phases and print their JSON."""
     options = _parser().parse_args(arguments)
+    measuring.quiet()
     base = load_settings()
     home = base.home / "bench-load"
     run_folder = home / "run"

@@ -1,6 +1,7 @@
 """What the measurements of speed share: the brand and Airflow to measure on, the load, and the reading of the log."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -126,6 +127,11 @@ def memory_mib(run_folder: Path) -> float:
                     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                         total += member.memory_full_info().pss
     return total / 1024 / 1024
+
+
+def quiet() -> None:
+    """Nothing but the report goes to the standard output: Airflow's logging, once imported, writes there too."""
+    logging.disable(logging.INFO)
 
 
 def tell(report: dict[str, Any]) -> None:
