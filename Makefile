@@ -59,7 +59,7 @@ bench-load: .venv/.installed ## bad hours, bursts, backlogs and faults in Airflo
 
 .PHONY: bench-readers
 bench-readers: .venv/.installed-dev ## 10,000 queries of three readers while marts are swapped
-	@READERS_QUERIES=10000 $(RUN)pytest tests/sync/test_readers.py -q -s -k three_readers
+	@READERS_QUERIES=10000 $(RUN)pytest tests/sync/test_readers.py -q -s -k three_readers -o timeout=3600
 
 .PHONY: docs-dbt
 docs-dbt: .venv/.installed ## dbt's own pages of the models and their lineage, from the warehouse in ROOMTONE_HOME

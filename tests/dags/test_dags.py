@@ -125,9 +125,5 @@ def test_without_a_schedule_extract_waits_for_a_hand(describe: Callable[..., dic
 def test_webhooks_come_by_themselves_and_late_runs_are_told(describe: Callable[..., dict[str, Any]]) -> None:
     dags = describe(ROOMTONE_SOURCES="zendesk,webhook")["dags"]
     assert set(dags["extract"]["tasks"]) == {"extract_zendesk", "landed"}
-    assert {dag_id: dag["late_after"] for dag_id, dag in dags.items()} == {
-        "extract": 120,
-        "react": 60,
-        "publish": None,
-        "reconcile": None,
-    }
+    late_after = {dag_id: dag["late_after"] for dag_id, dag in dags.items() if dag["late_after"]}
+    assert late_after == {"extract": 120, "react": 60}

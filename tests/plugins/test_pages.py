@@ -37,7 +37,7 @@ create table fct_suppression_causes (cause_id varchar, customer_id varchar, poli
 insert into fct_suppression_causes values ('cause-1', 'shop-1001', 'open_negative_ticket', 1, 'zendesk-1', null, 2,
     'sales', '2026-03-02 09:10:00', null, '2026-03-16 09:10:00', null, 'zendesk-9');
 create table fct_message_scores (message_id varchar, sentiment varchar, confidence double, top_reasons varchar,
-    model_version varchar);
+    model_version varchar, is_in_force boolean);
 create table fct_recovery_triggers (trigger_id varchar, customer_id varchar, kind varchar, message_class varchar,
     due_at timestamp, expires_at timestamp, status varchar, status_reason varchar);
 insert into fct_recovery_triggers values ('t-1', 'shop-1001', 'apology', 'service', '2026-03-02 09:10:00',
@@ -59,7 +59,7 @@ def marts(home: Path) -> Path:
         connection.execute(MARTS)
         reasons = json.dumps([{"reason": f"says {HOSTILE}", "weight": 1.25}])
         connection.execute(
-            "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1')", [reasons]
+            "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1', true)", [reasons]
         )
     return path
 

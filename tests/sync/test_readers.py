@@ -71,11 +71,15 @@ def test_three_readers_meet_no_error_while_marts_are_swapped(mart: Mart) -> None
     command = [sys.executable, "-c", READER, str(mart.settings.published_dir), str(QUERIES // 3 + 1)]
     readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     swaps = 0
-    while any(reader.poll() is None for reader in readers):
-        publish_pass(mart)
-        swaps += 1
-        time.sleep(0.4)
-    told = [json.loads(reader.communicate()[0]) for reader in readers]
+    try:
+        while any(reader.poll() is None for reader in readers):
+            publish_pass(mart)
+            swaps += 1
+            time.sleep(0.4)
+        told = [json.loads(reader.communicate()[0]) for reader in readers]
+    finally:
+        for reader in readers:
+            reader.kill()
     assert [error for reader in told for error in reader["errors"]] == []
     assert sum(reader["queries"] for reader in told) >= QUERIES
     assert swaps >= 3

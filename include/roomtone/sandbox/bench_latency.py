@@ -21,12 +21,14 @@ from roomtone.sandbox import measuring
 from roomtone.sandbox.measuring import SECRET, Load
 from roomtone.sandbox.player import Brand
 from roomtone.sandbox.senders import send
-from roomtone.settings import load_settings
+from roomtone.settings import Settings, load_settings
+from roomtone.stores.operational import OperationalStore
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the measurement and print its JSON."""
     options = _parser().parse_args(arguments)
+    measuring.quiet()
     base = load_settings()
     home = base.home / "bench-latency"
     run_folder = home / "run"
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         brand = Brand(url)
         if not options.poll:
             launcher.subscribe_sandbox(url, airflow.url, SECRET)
-        report = _measure(brand, airflow, run_folder, options)
+        report = _measure(brand, airflow, settings, run_folder, options)
         report |= {
             "airflow_start_seconds": round(started - begun, 1),
             "first_walk_seconds": round(walked - started, 1),
@@ -69,15 +71,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--upset-share", type=float, default=0.5)
     parser.add_argument("--poll", action="store_true", help="no webhooks: the poll of each minute")
     parser.add_argument("--fallback", action="store_true", help="webhooks and the poll of each minute beside them")
+    parser.add_argument("--patience-seconds", type=float, default=900.0)
     return parser
 
 
-def _measure(brand: Brand, airflow: AirflowInstance, run_folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _measure(
+    brand: Brand, airflow: AirflowInstance, settings: Settings, run_folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
     seen, load, peak = brand.last_entry(), Load(brand, options.upset_share), 0.0
     for _ in load.pour(measuring.steady(options.per_minute, options.minutes)):
         peak = max(peak, measuring.memory_mib(run_folder))
-    # What is under way comes to its end.
-    time.sleep(130.0 if options.poll else 30.0)
+    # What is under way comes to its end; a poll hears nothing younger than a minute.
+    time.sleep(130.0 if options.poll else 5.0)
+    store = OperationalStore(settings)
+    is_drained = measuring.wait_until_drained(brand, airflow, store, options.patience_seconds)
+    store.close()
     log = brand.log(seen)
     runs = airflow.call("GET", "/dags/react/dagRuns", params={"limit": 100, "order_by": "-run_after"})
     return {
@@ -86,6 +94,7 @@ def _measure(brand: Brand, airflow: AirflowInstance, run_folder: Path, options: 
         "customers": options.customers,
         "messages_written": load.written,
         "per_minute": options.per_minute,
+        "is_drained": is_drained,
         "seconds": measuring.latencies(load.upset_at, log),
         "violations": sum(entry["kind"] == "violation" for entry in log),
         "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),

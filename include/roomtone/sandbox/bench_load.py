@@ -26,7 +26,6 @@ from roomtone.sandbox.measuring import SECRET, Load
 from roomtone.sandbox.player import Brand, instant
 from roomtone.sandbox.rhythm import busiest_minutes
 from roomtone.settings import Settings, load_settings
-from roomtone.stores import inbox
 from roomtone.stores.heartbeats import alerts_since
 from roomtone.stores.operational import OperationalStore
 
@@ -64,7 +63,7 @@ class Bench:
                 is_done = True
             self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
         poured = time.monotonic()
-        is_drained = self._wait_until_drained()
+        is_drained = measuring.wait_until_drained(self.brand, self.airflow, self.store, self.options.patience_seconds)
         log = self.brand.log(seen)
         recovery = [entry["unique_id"] for entry in log if entry["kind"] == "event_received"]
         return {
@@ -88,19 +87,6 @@ class Bench:
             if entry["kind"] == "profile_updated" and key in load.upset_at:
                 first.setdefault(key, (instant(entry["at"]) - load.upset_at[key]).total_seconds())
         return sum(seconds > _OBJECTIVE_SECONDS for seconds in first.values())
-
-    def _wait_until_drained(self) -> bool:
-        deadline = time.monotonic() + self.options.patience_seconds
-        calm = 0
-        while time.monotonic() < deadline:
-            waiting = self.brand.get("/webhooks")["waiting"] + inbox.state(self.store).count_waiting
-            with suppress(Exception):
-                runs = self.airflow.call("GET", "/dags/react/dagRuns", params={"state": "running", "limit": 1})
-                calm = calm + 1 if waiting == 0 and runs["total_entries"] == 0 else 0
-            if calm >= 3:
-                return True
-            time.sleep(1.0)
-        return False
 
     def kill(self, name: str) -> None:
         """End a component at once, and start it again two seconds later."""
@@ -141,6 +127,7 @@ class Bench:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the phases and print their JSON."""
     options = _parser().parse_args(arguments)
+    measuring.quiet()
     base = load_settings()
     home = base.home / "bench-load"
     run_folder = home / "run"

@@ -1,6 +1,7 @@
 """What the measurements of speed share: the brand and Airflow to measure on, the load, and the reading of the log."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -10,11 +11,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from roomtone.airflow import launcher, processes
+from roomtone.airflow.instance import AirflowInstance
+from roomtone.errors import RoomtoneError
 from roomtone.sandbox.player import PAUSE_PROPERTIES, Brand, Entry, instant
 from roomtone.settings import process_environment
+from roomtone.stores import inbox
+from roomtone.stores.operational import OperationalStore
 
 SECRET = "bench-secret-bench-secret-bench"  # noqa: S105 - of a server that lives for minutes, on loopback
 
@@ -68,6 +74,25 @@ def steady(per_minute: float, minutes: float) -> list[float]:
     return [number * 60.0 / per_minute for number in range(max(1, int(per_minute * minutes)))]
 
 
+def wait_until_drained(
+    brand: Brand, airflow: AirflowInstance, store: OperationalStore, patience_seconds: float
+) -> bool:
+    """Until no delivery is under way or waits and no pass runs; False when patience ends first."""
+    deadline = time.monotonic() + patience_seconds
+    calm = 0
+    while time.monotonic() < deadline:
+        waiting = brand.get("/webhooks")["waiting"] + inbox.state(store).count_waiting
+        # While a component is started again its API refuses: not drained, for all anybody knows.
+        with suppress(RoomtoneError, httpx.HTTPError):
+            found = airflow.call("GET", "/dags/react/dagRuns", params={"limit": 5, "order_by": "-run_after"})
+            is_idle = all(run["state"] in {"success", "failed"} for run in found["dag_runs"])
+            calm = calm + 1 if waiting == 0 and is_idle else 0
+        if calm >= 3:
+            return True
+        time.sleep(1.0)
+    return False
+
+
 def latencies(upset_at: dict[str, datetime], log: Sequence[Entry]) -> dict[str, Any]:
     """Seconds from the message of each upset customer to the first pause in effect after it, by the sandbox's log."""
     paused_at: dict[str, datetime] = {}
@@ -104,9 +129,9 @@ def memory_mib(run_folder: Path) -> float:
     return total / 1024 / 1024
 
 
-def busy_share() -> float:
-    """How busy the whole machine was since the last call, 0 to 1: what a figure of time has to be read beside."""
-    return round(psutil.cpu_percent() / 100, 2)
+def quiet() -> None:
+    """Nothing but the report goes to the standard output: Airflow's logging, once imported, writes there too."""
+    logging.disable(logging.INFO)
 
 
 def tell(report: dict[str, Any]) -> None:
