@@ -33,11 +33,17 @@ insert into fct_suppressions values
     ('shop-1001', 'sales', '2026-03-02 09:10:00', null, '2026-03-16 09:10:00', 2, 'cause-1');
 create table fct_suppression_causes (cause_id varchar, customer_id varchar, policy_id varchar, policy_version int,
     ticket_id varchar, shipment_id varchar, tier int, scopes varchar, started_at timestamp, ended_at timestamp,
-    planned_end_at timestamp, end_reason varchar, evidence_message_id varchar);
+    planned_end_at timestamp, end_reason varchar, evidence_message_id varchar,
+    subject_kind varchar, subject_id varchar, planned_end_reason varchar);
 insert into fct_suppression_causes values ('cause-1', 'shop-1001', 'open_negative_ticket', 1, 'zendesk-1', null, 2,
-    'sales', '2026-03-02 09:10:00', null, '2026-03-16 09:10:00', null, 'zendesk-9');
+    'sales', '2026-03-02 09:10:00', null, '2026-03-16 09:10:00', null, 'zendesk-9', 'ticket',
+    'zendesk-1', 'expired');
+create table fct_decisions (decision_id varchar, customer_id varchar, action varchar, reason_codes varchar,
+    evidence varchar, inputs varchar, inputs_hash varchar, decided_at timestamp, cause_id varchar,
+    trigger_id varchar, override_id varchar);
 create table fct_message_scores (message_id varchar, sentiment varchar, confidence double, top_reasons varchar,
-    model_version varchar, is_in_force boolean);
+    model_version varchar, is_in_force boolean, customer_id varchar, ticket_id varchar, created_at timestamp,
+    is_abstained boolean, is_ticket_live boolean);
 create table fct_recovery_triggers (trigger_id varchar, customer_id varchar, kind varchar, message_class varchar,
     due_at timestamp, expires_at timestamp, status varchar, status_reason varchar);
 insert into fct_recovery_triggers values ('t-1', 'shop-1001', 'apology', 'service', '2026-03-02 09:10:00',
@@ -59,7 +65,9 @@ def marts(home: Path) -> Path:
         connection.execute(MARTS)
         reasons = json.dumps([{"reason": f"says {HOSTILE}", "weight": 1.25}])
         connection.execute(
-            "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1', true)", [reasons]
+            "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1', true,"
+            " 'shop-1001', 'zendesk-1', '2026-03-02 09:10:00', false, true)",
+            [reasons],
         )
     return path
 
