@@ -24,6 +24,8 @@ create table roomtone_publication (as_of timestamp);
 insert into roomtone_publication values ('2026-03-02 09:15:00');
 create table dim_customers (customer_id varchar);
 insert into dim_customers values ('shop-1001'), ('shop-1002');
+create table dim_customer_links (source_customer_id varchar, customer_id varchar);
+insert into dim_customer_links values ('shop-1001', 'shop-1001'), ('shop-1002', 'shop-1002');
 create table fct_customer_state_changes (
     customer_id varchar, state varchar, tier int, valid_from timestamp, valid_to timestamp);
 insert into fct_customer_state_changes values ('shop-1001', 'negative', 2, '2026-03-02 09:10:00', null);
@@ -49,6 +51,17 @@ create table fct_recovery_triggers (trigger_id varchar, customer_id varchar, kin
 insert into fct_recovery_triggers values ('t-1', 'shop-1001', 'apology', 'service', '2026-03-02 09:10:00',
     '2026-03-02 11:10:00', 'sent', null);
 """
+INPUTS = {
+    "decision": "pause",
+    "subject_kind": "ticket",
+    "start_kind": "sentiment",
+    "start_sentiment": "negative",
+    "start_min_confidence": 0.8,
+    "is_ticket_live": True,
+    "is_abstained": False,
+    "sentiment": "negative",
+    "confidence": 0.97,
+}
 
 
 @pytest.fixture
@@ -68,6 +81,11 @@ def marts(home: Path) -> Path:
             "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1', true,"
             " 'shop-1001', 'zendesk-1', '2026-03-02 09:10:00', false, true)",
             [reasons],
+        )
+        connection.execute(
+            "insert into fct_decisions values ('d-1', 'shop-1001', 'pause', 'sentiment_negative,confidence_reached',"
+            " null, ?, 'hash', '2026-03-02 09:15:00', 'cause-1', null, null)",
+            [json.dumps(INPUTS)],
         )
     return path
 
@@ -137,4 +155,5 @@ def test_a_calm_customer(marts: Path, browser: TestClient) -> None:
 
 def test_the_working_file_is_never_opened(marts: Path, home: Path, browser: TestClient) -> None:
     assert browser.get(f"{pages.PAGE}?customer=shop-1001").status_code == 200
-    assert sorted(path.name for path in home.iterdir()) == ["published"]
+    # The policies that were in force come from the operational store; the warehouse belongs to the passes.
+    assert {path.name.split(".")[0] for path in home.iterdir()} == {"published", "operational"}

@@ -99,15 +99,28 @@ class Logistic:
 
 
 def fit_logistic(
-    columns: Doubles, target: npt.NDArray[np.int64], names: tuple[str, ...], strength: float, seed: int
+    columns: Doubles,
+    target: npt.NDArray[np.int64],
+    names: tuple[str, ...],
+    strength: float,
+    seed: int,
+    *,
+    has_even_classes: bool = False,
 ) -> Logistic:
-    """Logistic regression over `names`, fitted on standardised columns, weights turned back to raw columns."""
+    """Logistic regression over `names`, fitted on standardised columns, weights turned back to raw columns.
+
+    `has_even_classes` weighs the classes as if they were equally frequent: where rows were written, not drawn, their
+    shares say nothing.
+    """
     from sklearn.linear_model import LogisticRegression
 
     chosen = columns[:, [FEATURE_NAMES.index(name) for name in names]]
     mean, spread = chosen.mean(axis=0), chosen.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    fitted = LogisticRegression(C=strength, max_iter=1000, random_state=seed).fit((chosen - mean) / spread, target)
+    class_weight = "balanced" if has_even_classes else None
+    fitted = LogisticRegression(C=strength, max_iter=1000, random_state=seed, class_weight=class_weight).fit(
+        (chosen - mean) / spread, target
+    )
     weights = fitted.coef_ / spread
     bias = fitted.intercept_ - weights @ mean
     if len(bias) == 1:

@@ -7,10 +7,11 @@ made today for a send of last month is the row that would have been made then.
 from dataclasses import dataclass, fields
 from importlib.resources import files
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from roomtone.stores import warehouse
 
 Doubles = npt.NDArray[np.float64]
 
@@ -86,8 +87,7 @@ class Facts:
 
 def describe(moments: pa.Table, facts: Facts) -> Doubles:
     """Features (moments x `FEATURES`) of customers at instants, in the order of `moments`."""
-    with duckdb.connect() as memory:
-        memory.execute("set threads = 1")
+    with warehouse.in_memory() as memory:
         memory.register("moments", moments.cast(SCHEMAS["moments"]))
         for field in fields(facts):
             memory.register(field.name, getattr(facts, field.name))

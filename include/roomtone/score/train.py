@@ -172,7 +172,12 @@ def fit(sources: list[Source], seed: int, progress: Callable[[str], None] = lamb
         cue_heads, cue_probability = _cue_heads(pool, mood.columns, pool.cues[:, 0] >= 0, seed)
         urgent = pool.urgency >= 0
         urgency = heads.fit_logistic(
-            mood.columns[urgent], pool.urgency[urgent], heads.URGENCY_FEATURES, strength=0.3, seed=seed
+            mood.columns[urgent],
+            pool.urgency[urgent],
+            heads.URGENCY_FEATURES,
+            strength=0.3,
+            seed=seed,
+            has_even_classes=True,
         )
         return Fitted(
             mood.words,

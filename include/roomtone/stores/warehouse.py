@@ -104,6 +104,14 @@ def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[
             connection.close()
 
 
+@contextmanager
+def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of its own that no file stands behind, on one thread: SQL over Arrow tables."""
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 1")
+        yield connection
+
+
 def set_aside(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> None:
     """Move the file, and its log beside it, out of the way; the next connection begins an empty warehouse."""
     with held(settings, wait_seconds) as path:
