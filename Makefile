@@ -49,6 +49,22 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
 
+.PHONY: bench-brand
+bench-brand: .venv/.installed-dev ## hand-written checks, label shift and learning a brand, as JSON; needs ROOMTONE_DATA
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.brand_benchmark
+
+.PHONY: bench-risk
+bench-risk: .venv/.installed-dev ## the risk head against the sandbox's planted hazards, as JSON; simulated
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.risk_judgement
+
+.PHONY: bench-growth
+bench-growth: .venv/.installed-dev ## what a pass over 500 customers costs as history grows a hundredfold, as JSON
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.transform.growth_benchmark
+
+.PHONY: bench-sync
+bench-sync: .venv/.installed-dev ## the sync's trials against a platform with bad days, as JSON; all figures are simulated
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.sync_trials
+
 .PHONY: bench-latency
 bench-latency: .venv/.installed ## seconds from message to pause in Airflow, as JSON; ARGS="--poll" measures the poll
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.bench_latency $(ARGS)
@@ -64,19 +80,6 @@ bench-readers: .venv/.installed-dev ## 10,000 queries of three readers while mar
 .PHONY: docs-dbt
 docs-dbt: .venv/.installed ## dbt's own pages of the models and their lineage, from the warehouse in ROOMTONE_HOME
 	@$(RUN)python -m roomtone.transform.lineage_page
-.PHONY: bench-brand
-bench-brand: .venv/.installed-dev ## hand-written checks, label shift and learning a brand, as JSON; needs ROOMTONE_DATA
-	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.brand_benchmark
-
-.PHONY: bench-risk
-bench-risk: .venv/.installed-dev ## the risk head against the sandbox's planted hazards, as JSON; simulated
-	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.risk_judgement
-.PHONY: bench-sync
-bench-sync: .venv/.installed-dev ## the sync's trials against a platform with bad days, as JSON; all figures are simulated
-	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.sync_trials
-.PHONY: bench-growth
-bench-growth: .venv/.installed-dev ## what a pass over 500 customers costs as history grows a hundredfold, as JSON
-	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.transform.growth_benchmark
 
 .PHONY: docs
 docs: .venv/.installed-dev ## write the generated pages again
