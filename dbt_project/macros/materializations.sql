@@ -44,3 +44,31 @@
     insert into {{ target }} select * from {{ rows }};
     drop table {{ rows }}
 {%- endmacro %}
+
+{#
+    A table that remembers: what the query gives replaces the rows with the same `unique_key`, in a whole pass too, and everything else
+    stays as it is. The query reads the table itself once it `stands`.
+#}
+{% materialization remembered, default -%}
+    {%- set target = this.incorporate(type='table') -%}
+    {%- call statement('main') -%}
+        {{ write_changed(target, sql) if stands() else write_whole(target, sql) }}
+    {%- endcall -%}
+    {%- do adapter.commit() -%}
+    {{ return({'relations': [target]}) }}
+{%- endmaterialization %}
+
+{% macro stands() -%}
+    {{ return(execute and load_relation(this) is not none) }}
+{%- endmacro %}
+
+{% macro write_changed(target, sql) -%}
+    {%- set rows = target.identifier ~ '__changed' -%}
+    {%- set key = config.require('unique_key') -%}
+    create temporary table {{ rows }} as (
+        {{ get_select_subquery(sql) if config.get('contract').enforced else sql }}
+    );
+    delete from {{ target }} where {{ key }} in (select {{ key }} from {{ rows }});
+    insert into {{ target }} select * from {{ rows }};
+    drop table {{ rows }}
+{%- endmacro %}

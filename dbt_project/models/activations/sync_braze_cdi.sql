@@ -20,7 +20,7 @@
 with
 
 properties as (
-    select * from {{ ref('sync_profile_properties') }}
+    select * from {{ of_touched(ref('sync_profile_properties')) }}
 ),
 
 current_pass as (
@@ -36,12 +36,15 @@ present as (
 ),
 
 held as (
-    {% if is_incremental() -%}
+    {% if stands() -%}
         select
             external_id,
             payload,
             updated_at
         from {{ this }}
+        {% if not is_whole() -%}
+        where '{{ prefix }}' || external_id in (select customer_id from {{ source('touched', 'customer_ids') }})
+        {%- endif %}
     {%- else -%}
         select
             external_id,

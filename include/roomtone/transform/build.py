@@ -15,6 +15,7 @@ from roomtone.settings import Settings
 from roomtone.stores import loading, warehouse
 from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.stores.postgres import connection_arguments
+from roomtone.transform import statements
 from roomtone.transform.touched import Scope, close_scope, kept_counts, open_scope
 
 log = logging.getLogger(__name__)
@@ -59,11 +60,7 @@ def transform(settings: Settings, current: Pass) -> TransformReport:
     store = OperationalStore(settings)
     try:
         scope = _bring_in(settings, store, current, project)
-        with warehouse.held(settings) as path:
-            command = ["build", "--exclude-resource-type", "unit_test"]
-            if not scope.is_whole:
-                command += _LEFT_OUT[warehouse.is_embedded(settings)]
-            nodes = run_dbt(settings, path, command, is_whole=scope.is_whole)
+        nodes = _compute(settings, project, is_whole=scope.is_whole)
         rows = _finish(settings, current, project, scope)
         store.mark_pass(current, "transformed")
     finally:
@@ -75,12 +72,34 @@ def transform(settings: Settings, current: Pass) -> TransformReport:
     )
 
 
+def _compute(settings: Settings, project: str, *, is_whole: bool) -> int:
+    """Build the tables of everybody or of the touched; returns how many nodes ran."""
+    is_embedded = warehouse.is_embedded(settings)
+    folder = settings.home / "dbt"
+    if is_embedded and not is_whole and (known := statements.kept(folder, project)):
+        with warehouse.connect(settings) as connection:
+            connection.execute("set preserve_insertion_order = false")
+            return statements.send(connection, known)
+    with warehouse.held(settings) as path:
+        command = ["build", "--exclude-resource-type", "unit_test"]
+        if is_whole:
+            return run_dbt(settings, path, command)
+        results = _dbt_results(settings, path, [*command, *_LEFT_OUT[is_embedded]], is_whole=False)
+    if is_embedded:
+        statements.keep(folder, project, results)
+    return len(results)
+
+
 def run_dbt(settings: Settings, path: Path, arguments: Sequence[str], *, is_whole: bool = True) -> int:
     """Run one dbt command on the warehouse at `path`, which the caller holds; returns how many nodes ran.
 
     Everybody's rows are computed, or those of the touched customers alone (`touched.open_scope`, which must have run).
     No connection of dbt's is left open afterwards. Raises RoomtoneError naming the first node that failed.
     """
+    return len(_dbt_results(settings, path, arguments, is_whole=is_whole))
+
+
+def _dbt_results(settings: Settings, path: Path, arguments: Sequence[str], *, is_whole: bool) -> list[Any]:
     # Heavy to import: seconds that only a process which transforms should pay.
     from dbt.cli.main import dbtRunner
 
@@ -111,7 +130,7 @@ def run_dbt(settings: Settings, path: Path, arguments: Sequence[str], *, is_whol
             )
     if not answer.success:
         raise RoomtoneError(f"dbt {arguments[0]}", "did not succeed", f"see {settings.logs_dir / 'dbt' / 'dbt.log'}")
-    return len(results)
+    return results
 
 
 def _bring_in(settings: Settings, store: OperationalStore, current: Pass, project: str) -> Scope:
