@@ -38,7 +38,7 @@
     create temporary table {{ rows }} as (
         {{ get_select_subquery(sql) if config.get('contract').enforced else sql }}
     );
-    delete from {{ target }} where customer_id in (select customer_id from {{ source('touched', 'customer_ids') }});
+    delete from {{ target }} where customer_id in {{ touched_ids() }};
     {% if key %}delete from {{ target }} where {{ key }} in (select {{ key }} from {{ rows }});{% endif %}
     {% if ticket %}delete from {{ target }} where {{ ticket }} in (select ticket_id from {{ source('touched', 'ticket_ids') }});{% endif %}
     insert into {{ target }} select * from {{ rows }};

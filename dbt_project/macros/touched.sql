@@ -7,6 +7,11 @@
     {{ return(flags.FULL_REFRESH) }}
 {%- endmacro %}
 
+{# The touched customers, under every id that they have. #}
+{% macro touched_ids() -%}
+    (select customer_id from {{ source('touched', 'customer_ids') }})
+{%- endmacro %}
+
 {# A kept table, narrowed to the rows of the customers of this pass and to those that meet `or_where`. #}
 {% macro of_touched(relation, or_where='false') -%}
     {%- if is_whole() -%}
@@ -14,7 +19,7 @@
     {%- else -%}
     (
         select * from {{ relation }}
-        where customer_id in (select customer_id from {{ source('touched', 'customer_ids') }}) or {{ or_where }}
+        where customer_id in {{ touched_ids() }} or {{ or_where }}
     ) as {{ relation.identifier or relation }}
     {%- endif -%}
 {%- endmacro %}
@@ -55,7 +60,7 @@
 {% macro get_where_subquery(relation) -%}
     {%- set tested = graph.nodes.get(model.get('attached_node')) if execute else none -%}
     {%- if tested and tested.config.materialized == 'kept' and not is_whole() -%}
-        (select * from {{ relation }} where customer_id in (select customer_id from {{ source('touched', 'customer_ids') }})) as of_this_pass
+        (select * from {{ relation }} where customer_id in {{ touched_ids() }}) as of_this_pass
     {%- else -%}
         {{ relation }}
     {%- endif -%}

@@ -266,7 +266,9 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_source_is_named_with_those_that_exist(desk: Desk) -> None:
-    with pytest.raises(RoomtoneError, match=r"'zendsk' is not known; use one of files, klaviyo, shop, zendesk"):
+    with pytest.raises(
+        RoomtoneError, match=r"'zendsk' is not known; use one of files, klaviyo, shop, webhook, zendesk"
+    ):
         extract(desk.settings, "zendsk", AS_OF)
 
 

@@ -8,7 +8,7 @@ import pytest
 from roomtone.contract import check
 from roomtone.errors import RoomtoneError
 from roomtone.extract import zendesk_records
-from roomtone.extract.klaviyo import _campaign, _event, _profile, _Scopes
+from roomtone.extract.klaviyo import _campaign, _profile, _Scopes, event
 
 AS_OF = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TICKET: dict[str, Any] = {
@@ -168,7 +168,7 @@ def test_an_event_belongs_to_its_flow_its_campaign_or_to_none() -> None:
         ({"$message": "m"}, "klaviyo-m"),
         ({}, "klaviyo-none"),
     ):
-        record = _event(_unsubscribed(**properties), "unsubscribed")
+        record = event(_unsubscribed(**properties), "unsubscribed")
         row = check("marketing_events", "klaviyo", record.payload, AS_OF).row
         assert (row["campaign_id"], row["customer_id"], row["type"]) == (campaign, "klaviyo-p1", "unsubscribed")
 

@@ -188,7 +188,7 @@ def test_a_policy_is_never_changed_backwards_in_time(brand: Brand) -> None:
 def test_an_id_keeps_its_family(brand: Brand) -> None:
     brand.publish()
     brand.remove("refund", "marked_spam")
-    brand.edit("id: welcome_back\n  version: 1", "id: refund\n  version: 2", family="recovery")
+    brand.edit("id: welcome_back\n  version: 2", "id: refund\n  version: 3", family="recovery")
     with pytest.raises(RoomtoneError, match="this id was published as a suppression rule; give the rule another id"):
         brand.publish(T0 + DAY)
 

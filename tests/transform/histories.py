@@ -290,7 +290,7 @@ def take_in(
             connection.from_arrow(pa.Table.from_pylist(filled, schema)).insert_into(f"raw.{name}")
         connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(as_of)])
 
-        def mirror() -> str:
+        def mirror(_since: datetime | None) -> str:
             for name, schema in MIRRORED.items():
                 filled = [dict.fromkeys(schema.names) | row for row in mirrored.get(name, [])]
                 connection.execute(f"drop table if exists raw.{name}")

@@ -138,7 +138,7 @@ def test_the_shipped_recovery_and_routing_rules_arrive_flat(
     assert found["discount_code"] == (
         "marketing",
         "ticket_resolved",
-        2,
+        1,
         True,
         0.0,
         24.0,

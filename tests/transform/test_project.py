@@ -122,7 +122,7 @@ def test_only_staging_reads_the_raw_schema(path: Path) -> None:
 
 
 def is_kept(path: Path) -> bool:
-    return bool(described(path).get("config", {}).get("materialized") == "kept")
+    return described(path).get("config", {}).get("materialized") in {"kept", "remembered"}
 
 
 def test_the_tables_that_hold_everybody_are_those_that_a_pass_goes_on_from() -> None:

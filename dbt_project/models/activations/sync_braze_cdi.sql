@@ -43,7 +43,7 @@ held as (
             updated_at
         from {{ this }}
         {% if not is_whole() -%}
-        where '{{ prefix }}' || external_id in (select customer_id from {{ source('touched', 'customer_ids') }})
+        where '{{ prefix }}' || external_id in {{ touched_ids() }}
         {%- endif %}
     {%- else -%}
         select

@@ -25,7 +25,7 @@ from roomtone.sandbox import measuring
 from roomtone.sandbox.measuring import SECRET, Load
 from roomtone.sandbox.player import Brand, instant
 from roomtone.sandbox.rhythm import busiest_minutes
-from roomtone.settings import Settings, load_settings
+from roomtone.settings import Settings, load_settings, process_environment
 from roomtone.stores.heartbeats import alerts_since
 from roomtone.stores.operational import OperationalStore
 
@@ -113,7 +113,7 @@ class Bench:
 
     def lock_warehouse(self, seconds: float) -> None:
         """Let another process hold the warehouse."""
-        environ = {**os.environ, "ROOMTONE_HOME": str(self.settings.home)}
+        environ = process_environment() | {"ROOMTONE_HOME": str(self.settings.home)}
         subprocess.Popen([sys.executable, "-c", _HOLD_WAREHOUSE, str(seconds)], env=environ)
 
     def freeze_brand(self, seconds: float) -> None:

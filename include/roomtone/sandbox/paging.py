@@ -33,9 +33,10 @@ def page_of(
         first = _behind(rows, key, shown, is_sorted_by_key)
     page = rows[first : first + size]
     url = f"{call.base_url}{call.path}"
-    links = {"self": url + (f"?{call.query}" if call.query else "")}
+    asked = {k: f"{quote(k)}={quote(v)}" for k, v in call.params.items()}
+    links = {"self": url + (f"?{'&'.join(asked.values())}" if asked else "")}
     if first + size < len(rows):
-        other = "&".join(f"{quote(k)}={quote(v)}" for k, v in call.params.items() if k != "page[cursor]")
+        other = "&".join(pair for k, pair in asked.items() if k != "page[cursor]")
         code = urlsafe_b64encode(key(page[-1]).encode()).decode()
         links["next"] = f"{url}?{other}{'&' if other else ''}{quote('page[cursor]')}={quote(code)}"
     return page, links

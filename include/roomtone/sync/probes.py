@@ -29,7 +29,6 @@ KLAVIYO_NEEDED: tuple[tuple[str, str, str], ...] = (
 )
 # Scopes that roomtone never uses: a key that has them can do more harm than it needs to when it is lost.
 KLAVIYO_EXCESS: tuple[tuple[str, str, str], ...] = (
-    ("lists:read", "GET", "/api/lists"),
     ("templates:read", "GET", "/api/templates"),
     ("coupons:read", "GET", "/api/coupons"),
 )
