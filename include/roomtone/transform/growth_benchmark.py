@@ -30,7 +30,7 @@ PASSES = 5
 A_MINUTES_MESSAGES = 14
 YEAR_ENDS_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
-# What each figure must not exceed: issue 4, "Must reach".
+# What each figure must not exceed.
 MOST_GROWTH = 3.0
 MOST_SHARE_OF_WHOLE = 1 / 20
 MOST_MEMORY_MIB = 4096
