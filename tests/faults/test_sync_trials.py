@@ -4,7 +4,6 @@ from pathlib import Path
 
 from roomtone.sandbox.scale_trial import scale_trial
 from roomtone.sandbox.sync_trials import faulty_trial
-from roomtone.sandbox.zombie_trial import zombie_trial
 
 
 def test_no_intent_is_lost_or_doubled_under_every_fault(tmp_path: Path) -> None:
@@ -12,12 +11,6 @@ def test_no_intent_is_lost_or_doubled_under_every_fault(tmp_path: Path) -> None:
     assert (done.duplicates, done.missing, done.wrong_profiles) == (0, 0, 0)
     assert done.simulated_minutes <= 30
     assert done.crashes > 3, "a trial without crashes shows nothing"
-
-
-def test_an_overtaken_worker_sends_nothing_more(tmp_path: Path) -> None:
-    done = zombie_trial(2, 5, tmp_path / "home")
-    assert done.overtaken == 2
-    assert (done.effects_of_an_old_epoch, done.duplicates, done.missing) == (0, 0, 0)
 
 
 def test_a_large_plan_sends_only_its_changes(tmp_path: Path) -> None:

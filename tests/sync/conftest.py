@@ -139,7 +139,7 @@ class Mart:
         return current
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One brand for all tests here; each takes people and tickets of its own and reads the log from where it began."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", "200"]
@@ -171,14 +171,14 @@ def on_the_platform(brand: Sandbox) -> list[Person]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def everybody(brand: Sandbox) -> Iterator[Person]:
     """People whom the platform has, each given out once; those whose shop id it does not know come last."""
     found = on_the_platform(brand)[::-1]
     return iter(sorted(found, key=lambda person: not person.customer_id.removeprefix("shop-").isdecimal()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_tickets(brand: Sandbox) -> Iterator[dict[str, Any]]:
     headers = {"Authorization": "Bearer sandbox-zendesk"}
     page = httpx.get(f"{brand.url}/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1", headers=headers).json()
@@ -206,7 +206,7 @@ def settings(brand: Sandbox, tmp_path: Path) -> Settings:
     return brand.settings(tmp_path / "home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
     with sftp_server(tmp_path_factory.mktemp("sftp")) as server:
         yield server
