@@ -58,6 +58,11 @@ class Situation:
     is_confirmed: bool = True
     is_rolled_back: bool = False
 
+    @classmethod
+    def without_data(cls, now: datetime, *, is_first: bool) -> "Situation":
+        """Of a sending that no pass asked for, to which how old or how many the data are does not matter."""
+        return cls(now, now, 0, 0, is_first, 0, {}, frozenset())
+
 
 def holds(
     rules: Guardrails, situation: Situation, intents: Sequence[Intent], is_released: bool = False

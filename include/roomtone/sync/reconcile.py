@@ -328,13 +328,4 @@ def _last_valid_pass(store: OperationalStore) -> Pass | None:
 
 def _as_acknowledged(now: datetime) -> Situation:
     """A repair sets what was decided and sent before; how old the newest data are does not matter to it."""
-    return Situation(
-        now=now,
-        as_of=now,
-        count_customers=0,
-        count_held=0,
-        is_first=True,
-        offers_today=0,
-        held_payloads={},
-        vanished=frozenset(),
-    )
+    return Situation.without_data(now, is_first=True)

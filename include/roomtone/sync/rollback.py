@@ -151,13 +151,4 @@ def _prior_states(store: OperationalStore, destination: str, sync_run_id: int) -
 
 def _decided_by_a_person(now: datetime) -> Situation:
     """Nothing about the data matters: a person wants the state of before back."""
-    return Situation(
-        now=now,
-        as_of=now,
-        count_customers=0,
-        count_held=0,
-        is_first=False,
-        offers_today=0,
-        held_payloads={},
-        vanished=frozenset(),
-    )
+    return Situation.without_data(now, is_first=False)
