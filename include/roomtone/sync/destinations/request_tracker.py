@@ -5,14 +5,14 @@ ticket is read and planned again. Tags live in a custom field, because RT has no
 """
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
-from roomtone.sync.desired import TICKET_ROUTING, DesiredRow
-from roomtone.sync.destinations.base import Answer, Destination, Nulls, Outcome
+from roomtone.sync.desired import TICKET_ROUTING
+from roomtone.sync.destinations.base import Answer, Nulls, Outcome
+from roomtone.sync.destinations.helpdesk import Helpdesk
 from roomtone.sync.destinations.zendesk import OWN_TAG_PREFIX
 from roomtone.sync.plan import Intent
 from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
@@ -29,12 +29,12 @@ ENDPOINTS = (
 # RT counts from 0 to 100 and calls 0 low, 50 medium and 100 high.
 PRIORITIES = {"low": 0, "normal": 50, "high": 75, "urgent": 100}
 
-_SOURCE = "request_tracker"
 _TRIES_ON_CONFLICT = 3
 
 
-class RequestTracker(Destination):
+class RequestTracker(Helpdesk):
     name: ClassVar[str] = "request_tracker"
+    source: ClassVar[str] = "request_tracker"
     kinds: ClassVar[tuple[str, ...]] = (TICKET_ROUTING,)
     batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: 25}
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
@@ -44,27 +44,6 @@ class RequestTracker(Destination):
         self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
         self._tag_field = connection.options.get("tag_field") or "Tags"
         self._queues: dict[str, tuple[str, str]] | None = None
-
-    def takes(self, row: DesiredRow) -> bool:
-        return super().takes(row) and row.source == _SOURCE
-
-    def vendor_ids(self, rows: Sequence[DesiredRow], now: datetime) -> dict[str, str]:  # noqa: ARG002 - the interface is wider than this destination
-        ticket_ids = {row.subject_id: row.subject_id.removeprefix(f"{_SOURCE}-") for row in rows}
-        return {subject: ticket_id for subject, ticket_id in ticket_ids.items() if ticket_id.isdigit()}
-
-    def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:  # noqa: ARG002 - the interface is wider than this destination
-        return [self._route(intent) for intent in batch]
-
-    def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:  # noqa: ARG002 - the interface is wider than this destination
-        found = set()
-        for intent in intents:
-            try:
-                ticket = self._ticket(intent)
-            except (VendorRefusedError, VendorUnansweredError, VendorBusyError):
-                continue
-            if not self._changes(intent, ticket):
-                found.add(intent.intent_id)
-        return found
 
     def probe(self) -> list[str]:
         """RT's version and whether queues can be read; RoomtoneError for a refused key."""

@@ -1,13 +1,13 @@
 """Zendesk: priority, group and tags of live tickets. Status, assignee and comments are the agents' and never sent."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from roomtone.settings import Connection
-from roomtone.sync.desired import TICKET_ROUTING, DesiredRow
-from roomtone.sync.destinations.base import Answer, Destination, Outcome
+from roomtone.sync.desired import TICKET_ROUTING
+from roomtone.sync.destinations.base import Answer, Outcome
+from roomtone.sync.destinations.helpdesk import Helpdesk
 from roomtone.sync.plan import Intent
 from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
 
@@ -23,12 +23,12 @@ ENDPOINTS = (
 )
 
 OWN_TAG_PREFIX = "roomtone_"
-_SOURCE = "zendesk"
 _TRIES_ON_CONFLICT = 3
 
 
-class Zendesk(Destination):
+class Zendesk(Helpdesk):
     name: ClassVar[str] = "zendesk"
+    source: ClassVar[str] = "zendesk"
     kinds: ClassVar[tuple[str, ...]] = (TICKET_ROUTING,)
     batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: 25}
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
@@ -36,27 +36,6 @@ class Zendesk(Destination):
     def __init__(self, connection: Connection) -> None:
         self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
         self._groups: dict[str, int] | None = None
-
-    def takes(self, row: DesiredRow) -> bool:
-        return super().takes(row) and row.source == _SOURCE
-
-    def vendor_ids(self, rows: Sequence[DesiredRow], now: datetime) -> dict[str, str]:  # noqa: ARG002 - the interface is wider than this destination
-        ticket_ids = {row.subject_id: row.subject_id.removeprefix(f"{_SOURCE}-") for row in rows}
-        return {subject: ticket_id for subject, ticket_id in ticket_ids.items() if ticket_id.isdigit()}
-
-    def send(self, kind: str, batch: Sequence[Intent], now: datetime) -> list[Outcome]:  # noqa: ARG002 - the interface is wider than this destination
-        return [self._route(intent) for intent in batch]
-
-    def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:  # noqa: ARG002 - the interface is wider than this destination
-        found = set()
-        for intent in intents:
-            try:
-                ticket = self._ticket(intent)
-            except (VendorRefusedError, VendorUnansweredError, VendorBusyError):
-                continue
-            if not self._changes(intent, ticket):
-                found.add(intent.intent_id)
-        return found
 
     def _route(self, intent: Intent) -> Outcome:
         try:
