@@ -8,11 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from conftest import Sandbox, look_through
-from roomtone.clock import parse_instant
 from roomtone.contract import SCOPES
 from roomtone.policies.publish import publish
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
@@ -40,26 +38,12 @@ TABLES = {
 }
 
 
-@dataclass
-class Brand(Sandbox):
-    """The sandbox over one kept connection: a new one for each question takes longer than its answer."""
-
-    def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=120)
-
-    def get(self, path: str, **params: object) -> dict:
-        return self.client.get(path, params=params).raise_for_status().json()
-
-    def advance(self, seconds: float) -> datetime:
-        answer = self.client.post("/clock", json={"advance_seconds": seconds}).raise_for_status().json()
-        return parse_instant(answer["now"])
-
-
 @dataclass(frozen=True)
 class Person:
     customer_id: str
     email: str
     profile_id: str | None
+    has_consent: bool = True
 
 
 @dataclass
@@ -151,7 +135,7 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
-    brand = Brand(line.split()[-1], process)
+    brand = Sandbox(line.split()[-1], process)
     yield brand
     assert look_through(brand) > 0, "the log of the calls that the tests made is empty"
     process.terminate()
@@ -161,27 +145,32 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def on_the_platform(brand: Sandbox) -> list[Person]:
     """Everybody whom the platform has."""
     found = []
-    link = f"{brand.url}/klaviyo/api/profiles?page%5Bsize%5D=100"
+    link = f"{brand.url}/klaviyo/api/profiles?page%5Bsize%5D=100&additional-fields%5Bprofile%5D=subscriptions"
     while link:
-        page = httpx.get(link, headers=KLAVIYO).json()
+        page = brand.client.get(link, headers=KLAVIYO).json()
         for profile in page["data"]:
             facts = profile["attributes"]
-            found.append(Person(f"shop-{facts['external_id'] or profile['id']}", facts["email"], profile["id"]))
+            customer_id = f"shop-{facts['external_id'] or profile['id']}"
+            consent = facts["subscriptions"]["email"]["marketing"]["can_receive_email_marketing"]
+            found.append(Person(customer_id, facts["email"], profile["id"], consent))
         link = page["links"].get("next")
     return found
 
 
 @pytest.fixture(scope="module")
 def everybody(brand: Sandbox) -> Iterator[Person]:
-    """People whom the platform has, each given out once; those whose shop id it does not know come last."""
-    found = on_the_platform(brand)[::-1]
+    """People whom the platform has and may send offers to, each given out once.
+
+    Those whose shop id it does not know come last.
+    """
+    found = [person for person in on_the_platform(brand)[::-1] if person.has_consent]
     return iter(sorted(found, key=lambda person: not person.customer_id.removeprefix("shop-").isdecimal()))
 
 
 @pytest.fixture(scope="module")
 def all_tickets(brand: Sandbox) -> Iterator[dict[str, Any]]:
     headers = {"Authorization": "Bearer sandbox-zendesk"}
-    page = httpx.get(f"{brand.url}/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1", headers=headers).json()
+    page = brand.client.get("/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1", headers=headers).json()
     return iter([ticket for ticket in page["tickets"] if ticket["status"] in {"new", "open", "pending"}])
 
 

@@ -111,7 +111,7 @@ def test_a_field_whose_type_the_platform_changed_is_drift_and_not_an_error(
     mart.pause(person, now + timedelta(days=14))
     sync(mart.settings, mart.commit(now), "klaviyo")
     edit = {"profile_id": person.profile_id, "properties": {"roomtone_pause_sales": "true"}}
-    httpx.post(f"{brand.url}/hand-edit", json=edit).raise_for_status()
+    brand.client.post("/hand-edit", json=edit).raise_for_status()
     from roomtone.sync.reconcile import reconcile
 
     report = reconcile(mart.settings, "klaviyo")
@@ -156,7 +156,7 @@ def test_a_certificate_that_does_not_fit_is_named_and_not_tried_again(tmp_path: 
     context.load_cert_chain(certificate)
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     slept: list[float] = []
     url = f"https://127.0.0.1:{server.server_address[1]}"

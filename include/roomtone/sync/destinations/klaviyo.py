@@ -118,6 +118,16 @@ class Klaviyo(Destination):
     def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return self._properties(vendor_ids) if kind == PROFILE_PROPERTIES else {}
 
+    def consenting(self, channel: str, vendor_ids: Sequence[str]) -> set[str]:
+        """Profiles that "can receive" marketing there: whoever was never asked, withdrew or is suppressed cannot."""
+        found = set()
+        for part in _filters(sorted(set(vendor_ids))):
+            for profile in self._profiles("id", part, "subscriptions"):
+                told = (profile["attributes"].get("subscriptions") or {}).get(channel) or {}
+                if (told.get("marketing") or {}).get(f"can_receive_{channel}_marketing") is True:
+                    found.add(str(profile["id"]))
+        return found
+
     def promotional_sends(self) -> list[PromotionalSend]:
         return klaviyo_sends.promotional_sends(self._http)
 
@@ -142,6 +152,8 @@ class Klaviyo(Destination):
             "fields[profile]": wanted,
             "page[size]": str(_PROFILES_PER_PAGE),
         }
+        # The one field that is only shown to whoever asks for it.
+        params |= {"additional-fields[profile]": wanted} if wanted == "subscriptions" else {}
         yield from self._pages(self._http.call("GET", "/api/profiles", params=params))
 
     def _pages(self, page: Any) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from roomtone.settings import Connection
 from roomtone.sync.desired import TICKET_ROUTING
-from roomtone.sync.destinations.base import Answer, Outcome
+from roomtone.sync.destinations.base import Answer, Nulls, Outcome
 from roomtone.sync.destinations.helpdesk import Helpdesk
 from roomtone.sync.plan import Intent
 from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
@@ -32,6 +32,7 @@ class Zendesk(Helpdesk):
     kinds: ClassVar[tuple[str, ...]] = (TICKET_ROUTING,)
     batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: 25}
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
+    nulls: ClassVar[Nulls] = Nulls.KEEP
 
     def __init__(self, connection: Connection) -> None:
         self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
