@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -63,6 +64,12 @@ def data_dir() -> Path:
     return folder
 
 
+@cache
+def _client(url: str, _: int) -> httpx.Client:
+    """The client of one process: two that shared a connection after a fork would read each other's answers."""
+    return httpx.Client(base_url=url, timeout=120, trust_env=False, verify=False)
+
+
 @dataclass
 class Sandbox:
     """A running sandbox brand, asked over one kept connection: a new client for each question costs more than it."""
@@ -70,8 +77,9 @@ class Sandbox:
     url: str
     process: subprocess.Popen[str]
 
-    def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=120, trust_env=False, verify=False)
+    @property
+    def client(self) -> httpx.Client:
+        return _client(self.url, os.getpid())
 
     def get(self, path: str, **params: object) -> dict:
         return self.client.get(path, params=params).raise_for_status().json()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ from roomtone.policies.publish import publish
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore, Pass
-from roomtone.sync import accounts
+from roomtone.sync import accounts, reconcile, rollback, run
+from roomtone.sync.transport import Timing
 
 from .place import Place
 from .sftp_server import SftpServer, sftp_server
@@ -188,6 +190,23 @@ def person(everybody: Iterator[Person]) -> Person:
 def stranger() -> Person:
     """A customer whom the platform never had."""
     return Person("shop-999999", "nobody.999999@example.com", None)
+
+
+@pytest.fixture(autouse=True)
+def waits_pass_by_the_brand_s_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sync waits for, a vendor's limit or a queue of its own, is over as soon as the brand's clock says so."""
+    if "brand" not in request.fixturenames:
+        return
+    brand: Sandbox = request.getfixturevalue("brand")
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+        brand.advance(seconds)
+
+    for module in (run, reconcile, rollback):
+        monkeypatch.setattr(module, "Timing", lambda: Timing(sleep, lambda: time.monotonic() + waited))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync import sync
 from roomtone.sync.destinations.klaviyo import ENDPOINTS
-from roomtone.sync.transport import Transport, VendorUnreachableError
+from roomtone.sync.transport import Timing, Transport, VendorUnreachableError
 
 from .conftest import Mart, Person, Witness
 from .test_differences import properties
@@ -27,7 +27,7 @@ KLAVIYO = Connection("klaviyo", "https://a.klaviyo.example", "pk_some_secret_key
 
 
 def answering(status: int, **body: object) -> Transport:
-    client = Transport(KLAVIYO, {}, ENDPOINTS, sleep=lambda _: None)
+    client = Transport(KLAVIYO, {}, ENDPOINTS, Timing(lambda _: None))
     reply = httpx.MockTransport(lambda _: httpx.Response(status, json=body))
     client._client = httpx.Client(transport=reply, follow_redirects=False)
     return client
@@ -160,7 +160,7 @@ def test_a_certificate_that_does_not_fit_is_named_and_not_tried_again(tmp_path: 
     thread.start()
     slept: list[float] = []
     url = f"https://127.0.0.1:{server.server_address[1]}"
-    client = Transport(replace(KLAVIYO, url=url), {}, ENDPOINTS, sleep=slept.append)
+    client = Transport(replace(KLAVIYO, url=url), {}, ENDPOINTS, Timing(slept.append))
     try:
         with pytest.raises(VendorUnreachableError, match=r"klaviyo GET /api/profiles: .*CERTIFICATE_VERIFY_FAILED"):
             client.call("GET", "/api/profiles")

@@ -18,7 +18,7 @@ from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow
 from roomtone.sync.destinations.base import Answer
 from roomtone.sync.destinations.braze import ENDPOINTS, VISIBILITY_LAG, Braze
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Transport, VendorUnansweredError
+from roomtone.sync.transport import Timing, Transport, VendorUnansweredError
 
 from .conftest import Mart, Person, Witness
 from .place import Place
@@ -176,7 +176,9 @@ def test_the_reset_of_the_window_is_waited_for() -> None:
         httpx.Response(201, json={"message": "success", "users": []}),
     ]
     slept: list[float] = []
-    client = Transport(Connection("braze", "https://rest.example.com", "a-long-key"), {}, ENDPOINTS, sleep=slept.append)
+    client = Transport(
+        Connection("braze", "https://rest.example.com", "a-long-key"), {}, ENDPOINTS, Timing(slept.append)
+    )
     client._client = httpx.Client(transport=httpx.MockTransport(lambda request: answers.pop(0)))
     client.call("POST", "/users/export/ids", body={"external_ids": ["1"]})
     assert slept == [10.0]

@@ -249,6 +249,9 @@ class Delivery:
         checkpoints.reached("finished_intents")
 
 
-def _urgency(intent: Intent) -> tuple[bool, int]:
-    """Pauses before releases, the highest tier first; events and tickets keep their order."""
-    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0)
+def _urgency(intent: Intent) -> tuple[bool, int, int]:
+    """Pauses before releases, the highest tier first; what was tried before last; else events and tickets keep order.
+
+    What was tried may be there already and only not be visible yet: by its turn it may have been seen.
+    """
+    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0), -intent.attempts

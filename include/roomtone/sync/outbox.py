@@ -163,7 +163,30 @@ class Outbox:
                         found[row.subject_id] = Latest(
                             row.intent_id, row.fingerprint, row.status, row.attempts, row.done_at, row.vendor_id
                         )
+            refused = [subject_id for subject_id, newest in found.items() if newest.status == "rejected"]
+            for subject_id, fingerprint, count in self._refusals(connection, kind, refused):
+                if found[subject_id].fingerprint == fingerprint:
+                    found[subject_id] = replace(found[subject_id], refusals=count)
         return found
+
+    def _refusals(
+        self, connection: sa.Connection, kind: str, subject_ids: Sequence[str]
+    ) -> Iterator[tuple[str, str, int]]:
+        """How often each content was refused: subject, fingerprint, count."""
+        columns = intents.c
+        for part in _parts(subject_ids):
+            query = (
+                sa.select(columns.subject_id, columns.fingerprint, sa.func.count())
+                .join(effects, effects.c.intent_id == columns.intent_id)
+                .where(
+                    columns.destination == self._destination,
+                    columns.kind == kind,
+                    columns.subject_id.in_(part),
+                    effects.c.answer == "rejected",
+                )
+                .group_by(columns.subject_id, columns.fingerprint)
+            )
+            yield from (tuple(row) for row in connection.execute(query))  # type: ignore[misc]
 
     def unfinished(self, kind: str) -> list[Intent]:
         """Open intents, oldest pass first."""

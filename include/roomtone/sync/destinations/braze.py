@@ -18,7 +18,7 @@ from roomtone.sync.destinations.batch_calls import send_in_halves
 from roomtone.sync.destinations.klaviyo import metric_name
 from roomtone.sync.identities import IdentityBook
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Endpoint, Transport
+from roomtone.sync.transport import Endpoint, Timing, Transport
 
 ENDPOINTS = (
     # "a base speed limit of 3,000 requests per three seconds". Attributes may be sent twice; for events each call says.
@@ -47,8 +47,9 @@ class Braze(Destination):
     nulls: ClassVar[Nulls] = Nulls.CLEAR
     visibility_lag: ClassVar[timedelta] = VISIBILITY_LAG
 
-    def __init__(self, connection: Connection, store: OperationalStore) -> None:
-        self._http: Transport = Transport(connection, {"Authorization": f"Bearer {connection.token}"}, ENDPOINTS)
+    def __init__(self, connection: Connection, store: OperationalStore, timing: Timing | None = None) -> None:
+        headers = {"Authorization": f"Bearer {connection.token}"}
+        self._http: Transport = Transport(connection, headers, ENDPOINTS, timing)
         self._identities = IdentityBook(store, self.name)
         self._prefix = connection.options.get("customer_prefix", "")
 
