@@ -64,7 +64,7 @@ _SEEN_AT_ONCE = 50
 # Between the turns in which events are sent that were not answered before.
 _TURN_WAITS_SECONDS = (0.2, 0.4, 0.8)
 # Clocks differ; an event is looked for from a little before it can have been sent.
-_LOOK_BACK = timedelta(minutes=10)
+_LOOK_BACK = timedelta(minutes=5)
 
 
 class Klaviyo(Destination):
