@@ -158,13 +158,19 @@ class Sandbox:
         return JSONResponse(self.world.witness.after(after, kinds or None))
 
     async def edit_by_hand(self, request: Request) -> Response:
-        """`{"profile_id": id, "properties": {...}}`: somebody changes a profile in the platform's own pages."""
+        """`{"profile_id", "properties": {...}, "withdraw": "email"}`: somebody changes a profile by hand.
+
+        `withdraw` is the channel, email or sms, for which the person takes consent back.
+        """
         self.catch_up()
         wanted = json.loads(await request.body())
         profile = self.world.marketing.profiles.get(wanted.get("profile_id"))
         if profile is None:
             return JSONResponse({"error": "profile_id: unknown; use an id of /klaviyo/api/profiles"}, 404)
-        self.world.marketing.edit_by_hand(profile, wanted["properties"], self.world.at)
+        if "withdraw" in wanted:
+            self.world.marketing.withdraw(profile, wanted["withdraw"], self.world.at)
+        if "properties" in wanted:
+            self.world.marketing.edit_by_hand(profile, wanted["properties"], self.world.at)
         return JSONResponse({"profile_id": profile.id})
 
     async def show_story(self, _: Request) -> Response:
