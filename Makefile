@@ -56,7 +56,7 @@ bench-model: .venv/.installed-dev ## the mood model's figures against their targ
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
 
 .PHONY: bench-brand
-bench-brand: .venv/.installed-dev ## hand-written checks, label shift and learning a brand, as JSON; needs ROOMTONE_DATA
+bench-brand: .venv/.installed-dev ## label shift, and what labels of a brand add, as JSON; needs ROOMTONE_DATA
 	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.brand_benchmark
 
 .PHONY: bench-risk
