@@ -34,7 +34,10 @@
     {% endfor -%}
     create table touched.customer_ids (customer_id {{ type_text() }});
     create table touched.ticket_ids (ticket_id {{ type_text() }});
-    create table touched.trigger_months (policy_id {{ type_text() }}, due_month timestamp);
+    create table touched.placed_triggers (
+        trigger_id {{ type_text() }}, customer_id {{ type_text() }}, policy_id {{ type_text() }}, due_at timestamp,
+        status {{ type_text() }}, place_in_day bigint, place_in_month bigint
+    );
     {#- A model that scored after the instant of the pass is not in force yet, unless no other had scored by then. -#}
     create view touched.model_in_force as
     select model_version

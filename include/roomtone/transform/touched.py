@@ -4,7 +4,7 @@ A customer is touched by a record, score, override or outcome that came in since
 by time itself, once an edge of theirs has passed (`int_customer_edges`); and by a tie to somebody who is: one address,
 one ticket merged into another, one order. The set is closed under those ties, so that every row of a touched customer
 can be computed from the records of touched customers, and nobody else's row can depend on them. What customers share
-beyond that, the budgets of recovery rules, is placed anew for the months concerned (`int_trigger_budgets`).
+beyond that, the budgets of recovery rules, is placed anew where it changed (`int_trigger_budgets`).
 
 Where that cannot be told (no last pass, or another project, policy or model, or time that went back) the pass is whole.
 """
@@ -336,8 +336,8 @@ def _write_records(connection: Session, as_of: datetime, model_version: str | No
         [as_of],
     )
     connection.execute(
-        "create table touched.trigger_months as select distinct policy_id, date_trunc('month', due_at) as due_month"
-        f" from intermediate.int_trigger_allowances where customer_id in {_C}"
+        "create view touched.placed_triggers as select trigger_id, customer_id, policy_id, due_at, status, place_in_day,"
+        " place_in_month from marts.fct_recovery_triggers"
     )
     connection.execute("create table touched.model_in_force (model_version varchar)")
     if model_version is not None:
