@@ -45,15 +45,15 @@ def refresh(connection: Session, *, anew: bool = False) -> None:
         places = f"select rowid as place, {columns} from raw.{table}"
         known = None if anew else _extent(connection, f"keys.{table}", "place")
         landed = _extent(connection, f"raw.{table}", "rowid")
-        if known is None or not _has_grown(known, landed):
+        if known is None or landed is None or not _has_grown(known, landed):
             connection.execute(f"create or replace table keys.{table} as {places}")
         elif known < landed:
             connection.execute(f"insert into keys.{table} {places} where rowid >= {known[0]}")
 
 
-def _has_grown(known: tuple[int, int], landed: tuple[int, int] | None) -> bool:
+def _has_grown(known: tuple[int, int], landed: tuple[int, int]) -> bool:
     """Whether the records whose keys are known are still where they were: no gap among them, nor among all of them."""
-    return landed is not None and known <= landed and all(count == last + 1 for count, last in (known, landed))
+    return known <= landed and all(count == last + 1 for count, last in (known, landed))
 
 
 def records(connection: Session, table: str, key: str, ids: str, columns: str = "*", *, versions: bool = False) -> str:
