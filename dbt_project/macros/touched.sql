@@ -27,8 +27,13 @@
     {{ relation }}
     {%- else -%}
     (
-        select * from {{ rows_of_touched(relation) if is_kept and not or_where else relation }}
-        where customer_id in {{ touched_ids() }}{{ ' or ' ~ or_where if or_where }}
+        select * from {{ rows_of_touched(relation) if is_kept else relation }}
+        where customer_id in {{ touched_ids() }}
+        {%- if or_where %}
+        union all
+        select * from {{ relation }}
+        where {{ or_where }} and coalesce(customer_id, '') not in {{ touched_ids() }}
+        {%- endif %}
     ) as {{ relation.identifier or relation }}
     {%- endif -%}
 {%- endmacro %}
@@ -72,7 +77,7 @@
 {% macro get_where_subquery(relation) -%}
     {%- set tested = graph.nodes.get(model.get('attached_node')) if execute else none -%}
     {%- if tested and tested.config.materialized == 'kept' and not is_whole() -%}
-        (select * from {{ relation }} where customer_id in {{ touched_ids() }}) as of_this_pass
+        {{ rows_of_touched(relation) }} as of_this_pass
     {%- else -%}
         {{ relation }}
     {%- endif -%}

@@ -90,12 +90,12 @@ moved as (
 
 concerned as (
     select
-        allowances.*,
+        int_trigger_allowances.*,
         coalesce(placed.place_in_day, stood.place_in_day) as place_in_day,
         coalesce(placed.place_in_month, stood.place_in_month) as place_in_month
-    from {{ of_touched('allowances', or_where='trigger_id in (select trigger_id from moved)') }}
-    left join placed on allowances.trigger_id = placed.trigger_id
-    left join stood on allowances.trigger_id = stood.trigger_id and allowances.is_allowed
+    from {{ of_touched(ref('int_trigger_allowances'), or_where='trigger_id in (select trigger_id from moved)') }}
+    left join placed on int_trigger_allowances.trigger_id = placed.trigger_id
+    left join stood on int_trigger_allowances.trigger_id = stood.trigger_id and int_trigger_allowances.is_allowed
 )
 
 select * from concerned

@@ -37,7 +37,10 @@ def refresh(connection: Session, *, anew: bool = False) -> None:
     if not isinstance(connection, duckdb.DuckDBPyConnection):
         for table, keys in KEYS.items():
             for name, expression in keys.items():
-                connection.execute(f"create index if not exists {table}_{name} on raw.{table} (({expression}))")
+                # Of a hash a text may be as long as it likes.
+                connection.execute(
+                    f"create index if not exists {table}_{name} on raw.{table} using hash (({expression}))"
+                )
         return
     connection.execute("create schema if not exists keys")
     for table, keys in KEYS.items():

@@ -318,12 +318,7 @@ def _ties(connection: Session, step: int) -> list[tuple[str, str, str]]:
     return [
         ("customer", "ticket", led("tickets", "customer_id", "id", tickets)),
         ("customer", "order", led("orders", "customer_id", "id", orders)),
-        (
-            "customer",
-            "customer",
-            f"""select source_customer_id from {_KEPT_IDENTITIES} where customer_id in
-            (select customer_id from {_KEPT_IDENTITIES} where source_customer_id in ({customers}))""",
-        ),
+        # Records are one person by an address or a phone, past ones among them: nothing else ties them.
         ("customer", "customer", led("customers", "id", "email", emails)),
         ("customer", "customer", led("customers", "id", "phone", phones)),
         ("ticket", "customer", led("tickets", "id", "customer_id", customers)),
@@ -337,15 +332,21 @@ def _ties(connection: Session, step: int) -> list[tuple[str, str, str]]:
 
 def _records(connection: Session) -> dict[str, str]:
     """The query for what each table of the schema `touched` holds, in the order in which they are written."""
+
+    def landed(stream: str, key: str, ids: str, *, versions: bool = False) -> str:
+        # No model reads what a record was before it became one.
+        columns = [name for name in STREAMS[stream].landed_schema.names if name != "payload"]
+        return records(connection, stream, key, ids, ", ".join(columns), versions=versions)
+
     return {
-        "customers": records(connection, "customers", "id", _C),
-        "tickets": records(connection, "tickets", "id", _T),
-        "messages": records(connection, "messages", "ticket_id", _T, versions=True),
-        "satisfaction_ratings": records(connection, "satisfaction_ratings", "ticket_id", _T),
-        "orders": records(connection, "orders", "id", _O),
-        "shipments": records(connection, "shipments", "order_id", _O, versions=True),
+        "customers": landed("customers", "id", _C),
+        "tickets": landed("tickets", "id", _T),
+        "messages": landed("messages", "ticket_id", _T, versions=True),
+        "satisfaction_ratings": landed("satisfaction_ratings", "ticket_id", _T),
+        "orders": landed("orders", "id", _O),
+        "shipments": landed("shipments", "order_id", _O, versions=True),
         "campaigns": "select * from raw.campaigns",
-        "marketing_events": records(connection, "marketing_events", "customer_id", _C, versions=True),
+        "marketing_events": landed("marketing_events", "customer_id", _C, versions=True),
         "message_scores": records(connection, "message_scores", "message_id", "select id from touched.messages"),
         "overrides": f"select * from raw.overrides where customer_id in ({_C})",
     }
