@@ -1,17 +1,22 @@
 """A brand of its own, marts written by hand, and passes that validation has confirmed."""
 
+import atexit
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import Sandbox, look_through
+from exchanges import Exchanges
 from roomtone.contract import SCOPES
 from roomtone.policies.publish import publish
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
@@ -38,6 +43,18 @@ TABLES = {
     "marts.dim_customers": "customer_id varchar",
     "marts.dim_customer_states": "customer_id varchar, state varchar, tier integer",
 }
+
+
+@cache
+def store_with_policies() -> Path:
+    """An operational store as it is before the first pass; to make it takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="roomtone-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings = load_settings({"ROOMTONE_HOME": str(folder)})
+    store = OperationalStore(settings)
+    publish(settings, store, datetime(2026, 1, 1, tzinfo=UTC))
+    store.close()
+    return folder / "operational.db"
 
 
 @dataclass(frozen=True)
@@ -94,8 +111,13 @@ class Mart:
 
     def commit(self, as_of: datetime, is_valid: bool = True) -> Pass:
         """A new pass over these tables."""
-        store = OperationalStore(self.settings)
+        database = self.settings.home / "operational.db"
         guardrails = (self.settings.policies_dir / "guardrails.yml").read_text()
+        if not database.exists() and self.settings.policies_dir == load_settings().policies_dir:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(store_with_policies(), database)
+            self.published = guardrails
+        store = OperationalStore(self.settings)
         if guardrails != self.published:
             publish(self.settings, store, as_of)
             self.published = guardrails
@@ -126,7 +148,7 @@ class Mart:
 
 
 @pytest.fixture(scope="module")
-def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def brand(tmp_path_factory: pytest.TempPathFactory, exchanges: Exchanges) -> Iterator[Sandbox]:
     """One brand for all tests here; each takes people and tickets of its own and reads the log from where it began."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", "200"]
     specs = load_settings().specs_dir

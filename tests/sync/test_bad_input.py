@@ -87,6 +87,33 @@ def test_two_rows_about_one_customer_stop_that_sync(
     assert witness.writes() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "key"),
+    [
+        ("klaviyo", "sync_recovery_events", "trigger_id"),
+        ("zendesk", "sync_ticket_routing", "ticket_id"),
+        ("files", "sync_profile_properties", "customer_id"),
+    ],
+)
+def test_two_rows_about_one_subject_stop_the_sync_of_every_kind(
+    *, name: str, table: str, key: str, brand: Sandbox, mart: Mart, person: Person, witness: Witness
+) -> None:
+    """Nothing is sent by half: also the rows that are told once stay, and go out once the mart is right."""
+    now = brand.now()
+    mart.pause(person, now + timedelta(days=14))
+    mart.owe(person, f"trigger-doubled-{name}", now)
+    mart.route(7002, "urgent", "escalations", 2)
+    current = mart.commit(now)
+    with warehouse.connect(mart.settings) as connection:
+        connection.execute(f"insert into activations.{table} select * from activations.{table}")
+        [(subject,)] = connection.execute(f"select distinct {key} from activations.{table}").fetchall()
+    with pytest.raises(RoomtoneError, match=f"two rows about {subject}; repair the mart, then run again"):
+        sync(mart.settings, current, name)
+    assert witness.writes() == []
+    assert list(mart.settings.sent_dir.rglob("*.jsonl")) == []
+    assert sync(mart.settings, mart.commit(now), "files").total.done == 3
+
+
 def test_a_property_of_a_megabyte_is_refused_alone(
     brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], witness: Witness
 ) -> None:

@@ -29,6 +29,8 @@ from roomtone.sync.report import KindCounts
 _DAY = timedelta(days=1)
 # A destination may show an effect a little after it has accepted it.
 _READ_BACK_WAITS_SECONDS = (0.0, 0.3, 1.0, 2.0)
+# More than so many are looked for at first and at last only: each look at a hundred is a call.
+_FEW = 100
 # Effects are looked for together, many to a page, and at the latest when so many are outstanding.
 _READ_BACK_AT = 1000
 # What each answer of a destination makes of an intent: its status, and the words where the destination has none.
@@ -228,7 +230,10 @@ class Delivery:
             counts.in_doubt += len(intents) - len(accepted)
             return
         left = intents
-        for wait in _READ_BACK_WAITS_SECONDS:
+        waits: tuple[float, ...] = _READ_BACK_WAITS_SECONDS
+        if len(left) > _FEW:
+            waits = (waits[0], *([sum(waits[1:])] if waits[1:] else []))
+        for wait in waits:
             if not left:
                 return
             if wait:

@@ -6,6 +6,7 @@ subscriptions, suppressions or lists.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -58,10 +59,12 @@ _URGENT_TIER = 3
 _JOB_WAITS_SECONDS = (0.2, 0.3, 0.5, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 20.0)
 # Up to so many events that may have arrived are sent again at once, under their ids; of more a page is read first.
 _LOOKED_FOR_ABOVE = 20
+# Events for whose profiles one looks together, right before they are sent.
+_SEEN_AT_ONCE = 50
 # Between the turns in which events are sent that were not answered before.
 _TURN_WAITS_SECONDS = (0.2, 0.4, 0.8)
 # Clocks differ; an event is looked for from a little before it can have been sent.
-_LOOK_BACK = timedelta(minutes=10)
+_LOOK_BACK = timedelta(minutes=5)
 
 
 class Klaviyo(Destination):
@@ -266,12 +269,12 @@ class Klaviyo(Destination):
 
         Among many, one that may have arrived is not sent again before it was looked for: a page shows a thousand.
         """
-        left, outcomes = self._present(batch)
+        left, outcomes = list(batch), list[Outcome]()
         is_looked_for = len(left) > _LOOKED_FOR_ABOVE
         doubtful: set[str] = set()
         for wait in (*_TURN_WAITS_SECONDS, None):
             turn, left = left, []
-            for intent in turn:
+            for intent in self._just_seen(turn, doubtful, outcomes):
                 body = {"data": _event(intent)}
                 outcome = self._outcome(intent, "POST", "/api/events", body, is_patient=wait is None)
                 is_left = outcome.answer is Answer.DEFERRED or (outcome.answer is Answer.UNKNOWN and not is_looked_for)
@@ -287,6 +290,25 @@ class Klaviyo(Destination):
             if wait and doubtful & {intent.intent_id for intent in left}:
                 self._http.sleep(wait)
         return outcomes
+
+    def _just_seen(
+        self, intents: Sequence[Intent], doubtful: AbstractSet[str], outcomes: list[Outcome]
+    ) -> Iterator[Intent]:
+        """The intents whose profile was there a moment ago, a few at a time; the others get their outcome.
+
+        Profiles are merged at any time, and an event to one that is gone makes it again.
+        """
+        for start in range(0, len(intents), _SEEN_AT_ONCE):
+            part = intents[start : start + _SEEN_AT_ONCE]
+            try:
+                present, unsent = self._present(part)
+            except (VendorBusyError, VendorUnansweredError) as error:
+                present, unsent = [], [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in part]
+            outcomes += [
+                replace(outcome, answer=Answer.UNKNOWN) if outcome.intent_id in doubtful else outcome
+                for outcome in unsent
+            ]
+            yield from present
 
     def _triggers_seen(self, intents: Sequence[Intent]) -> set[str]:
         """Which of these triggers Klaviyo has an event of, whoever has it now: profiles get merged, with their events.
