@@ -281,7 +281,8 @@ def _touched_by(connection: Session) -> list[tuple[str, str]]:
 
     def changed(table: str, wanted: str, *streams: str) -> str:
         columns = ", ".join(sorted({wanted, "id"}))
-        return f"select {wanted} from ({records(connection, table, 'id', _changed(*streams or (table,)), columns)})"
+        query = records(connection, table, "id", _changed(*streams or (table,)), columns)
+        return f"select {wanted} from ({query}) as found"
 
     return [
         ("customer", changed("customers", "id")),
@@ -309,11 +310,12 @@ def _ties(connection: Session, step: int) -> list[tuple[str, str, str]]:
 
     def led(table: str, wanted: str, key: str, ids: str) -> str:
         columns = ", ".join(sorted({wanted, key}))
-        return f"select {wanted} from ({records(connection, table, key, ids, columns)})"
+        return f"select {wanted} from ({records(connection, table, key, ids, columns)}) as found"
 
-    emails = f"""select lower(trim(email)) from ({records(connection, "customers", "id", customers, "id, email")})
+    addressed = records(connection, "customers", "id", customers, "id, email, phone")
+    emails = f"""select lower(trim(email)) from ({addressed}) as found
         except select email_address from {_KEPT_IDENTITIES} where link_rule = 'role_address'"""
-    phones = f"""select {PHONE} from ({records(connection, "customers", "id", customers, "id, phone")})
+    phones = f"""select {PHONE} from ({addressed}) as found
         where length({PHONE}) >= 7"""
     return [
         ("customer", "ticket", led("tickets", "customer_id", "id", tickets)),
