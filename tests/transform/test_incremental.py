@@ -14,7 +14,7 @@ from roomtone.stores import loading, warehouse
 from roomtone.transform import touched
 from roomtone.transform.build import run_dbt
 from roomtone.transform.mirror import MIRRORED
-from transform.histories import SCOPES, History, Row, at, build, current_pass
+from transform.histories import SCOPES, History, Row, at, build, current_pass, fingerprints, query, take_in
 
 SEED = 1
 PASSES = 4
@@ -197,3 +197,28 @@ def test_passes_over_the_touched_leave_what_a_whole_pass_would(tmp_path: Path) -
         for name, rows in expected.items():
             assert found[name] == rows, f"{name} differs after pass {number} of seed {SEED}: {scope}"
     assert len(expected["marts.fct_suppression_causes"]) > CUSTOMERS
+
+
+def test_a_budget_that_somebody_spends_late_changes_what_an_untouched_customers_case_got(tmp_path: Path) -> None:
+    settings = load_settings({"ROOMTONE_HOME": str(tmp_path)})
+    histories = {}
+    for name, hour in (("later", 110), ("earlier", 100)):
+        histories[name] = history = History()
+        history.customer(name, f"{name}@example.com")
+        history.ticket(name, name, (hour, "new"))
+        history.message(name, hour)
+    rules = History()
+    rules.policy("upset", {"sentiment": "negative", "min_confidence": 0.8}, SCOPES)
+    rules.recovery("sorry", "apology", "cause_started", budget_per_day=1)
+    outcomes = {}
+    for sequence, (name, history) in enumerate(histories.items(), 1):
+        arrived = {stream: rows for stream, rows in history.tables.items() if stream in {*STREAMS, "message_scores"}}
+        scope = take_in(settings, arrived, rules.tables, 118 + sequence, sequence)
+        assert (scope.is_whole, scope.count_customers) == ((True, 0) if sequence == 1 else (False, 1))
+        rows = query(settings, "select customer_id, outcome, reason from marts.fct_recovery_cases")
+        outcomes[name] = {row["customer_id"]: (row["outcome"], row["reason"]) for row in rows}
+    assert outcomes["later"] == {"later": ("owed", None)}
+    assert outcomes["earlier"] == {"earlier": ("owed", None), "later": ("capped", "daily_budget_spent")}
+    found = fingerprints(settings)
+    build(settings)
+    assert fingerprints(settings) == found
