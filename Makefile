@@ -53,7 +53,7 @@ lint: .venv/.installed-dev ## everything that reads the code without running it
 
 .PHONY: bench-model
 bench-model: .venv/.installed-dev ## the mood model's figures against their targets, as JSON; needs ROOMTONE_DATA
-	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.score.benchmark
+	@OMP_NUM_THREADS=1 $(RUN)python -m roomtone.sandbox.mood_judgement
 
 .PHONY: bench-brand
 bench-brand: .venv/.installed-dev ## label shift, and what labels of a brand add, as JSON; needs ROOMTONE_DATA

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomtone.score import card, label_shift
+from roomtone.score import card, data, label_shift, learning
 from roomtone.score.heads import softmax
 from roomtone.score.model import Model
 
@@ -46,10 +46,27 @@ def test_a_border_of_neutral_that_lies_elsewhere_is_not_taken_for_a_share() -> N
     assert shift.prior == pytest.approx(DECLARED, abs=0.02)
 
 
-def test_a_taught_model_has_all_shares_estimated() -> None:
+def test_neutral_moves_too_where_its_border_is_known() -> None:
     _, chances = inbox((0.12, 0.75, 0.13), 4000)
-    shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7, is_taught=True)
-    assert shift.prior[1] > 0.60
+    shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7, free=label_shift.ALL)
+    assert 0.55 < shift.prior[1] < 0.75
+    assert shift.prior[0] < 0.25
+
+
+def test_messages_to_a_shop_are_told_from_general_talk(model: Model) -> None:
+    questions = [text for text, name in _project() if name == "neutral"]
+    asked = learning.learn(model, None, questions, seed=3)
+    assert asked.brand.prior[1] > 0.50
+    talk = [f"{mood} film number {number}, saw it on Friday" for number in range(200) for mood in ("Lovely", "Awful")]
+    talked = learning.learn(model, None, talk, seed=3)
+    assert talked.shift.is_applied
+    assert talked.brand.prior[1] == pytest.approx(0.45, abs=0.001)
+    assert any("like general talk" in line for line in talked.lines)
+
+
+def _project() -> list[tuple[str, str | None]]:
+    source = data.project_messages()
+    return list(zip(source.texts, source.sentiment, strict=True))
 
 
 def test_without_the_pull_of_the_declared_shares_the_planted_ones_are_met(monkeypatch: pytest.MonkeyPatch) -> None:

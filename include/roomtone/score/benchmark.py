@@ -1,4 +1,4 @@
-"""`make bench-model`: what the shipped model reaches against what it should, one JSON list with a row per claim.
+"""What the shipped model reaches against what it should, a row per claim (`make bench-model` prints them).
 
 Figures of the shipped model stand first, then, for each open source that can be left out, those of a model of the same
 recipe that never saw it: against the baselines, and with the class shares of unlabelled texts.
@@ -23,7 +23,7 @@ from roomtone.errors import RoomtoneError
 from roomtone.score import anchors, brand_benchmark, checks, data, evaluate, fairness, intent_benchmark
 from roomtone.score.claims import Row
 from roomtone.score.model import Model
-from roomtone.settings import Settings, load_settings, process_environment
+from roomtone.settings import Settings, process_environment
 
 SPEED_BATCH = 10_000
 CUE_TARGETS = {"gratitude": 0.92, "confusion": 0.38, "frustration": 0.52}
@@ -135,10 +135,3 @@ def _cpu_seconds(action: Callable[[], object]) -> float:
     started = time.process_time()
     action()
     return time.process_time() - started
-
-
-if __name__ == "__main__":
-    try:
-        print(json.dumps([row.as_dict() for row in benchmark(load_settings())], indent=2))
-    except RoomtoneError as error:
-        sys.exit(f"bench-model: {error}")

@@ -11,7 +11,7 @@ from roomtone.score.adapter import Texts
 from roomtone.score.brand import STEPS, TREE_NAMES, Brand, centred_logs, naming_weights
 from roomtone.score.brand_files import Labels
 from roomtone.score.data import SENTIMENTS
-from roomtone.score.features import Doubles
+from roomtone.score.features import FEATURE_NAMES, Doubles
 from roomtone.score.heads import VectorScaling
 from roomtone.score.label_shift import Classes, Shift
 from roomtone.score.model import Model
@@ -103,7 +103,7 @@ def learn(
         progress("reading messages")
         others = _read(model, unlabelled or [], "unlabelled messages", lines)
         labelled = _read(model, labels.texts if labels else [], "labelled messages", lines)
-        brand, shift = _cold_start(model, others, seed)
+        brand, shift = _cold_start(model, others, seed, lines)
         if unlabelled:
             lines.append(_shift_line(shift, "declared"))
         learned = Learned(brand, None, 0, len(unlabelled or []), shift, {}, {}, lines)
@@ -167,10 +167,25 @@ def _read(model: Model, texts: list[str], what: str, lines: list[str]) -> Texts 
     return encoded if unread < len(texts) else None
 
 
-def _cold_start(model: Model, others: Texts | None, seed: int) -> tuple[Brand, Shift]:
+def _cold_start(model: Model, others: Texts | None, seed: int, lines: list[str]) -> tuple[Brand, Shift]:
     declared = np.array([model.heads.prior[name] for name in SENTIMENTS])
-    read = others.cold[others.is_read] if others is not None else np.zeros((0, len(SENTIMENTS)))
-    shift = label_shift.estimate(read, declared, model.manifest.get("calibration_error"), seed)
+    if others is None:
+        shift = label_shift.estimate(np.zeros((0, len(SENTIMENTS))), declared, None, seed)
+        return Brand(STEPS[0], _AS_IT_IS, declared, shift.prior), shift
+    service = 1 / (1 + np.exp(-others.columns[others.is_read, FEATURE_NAMES.index("linear_support")]))
+    is_service = service.mean() >= label_shift.LEAST_SERVICE
+    shift = label_shift.estimate(
+        others.cold[others.is_read],
+        declared,
+        model.manifest.get("calibration_error"),
+        seed,
+        free=label_shift.ALL if is_service else label_shift.POLAR,
+    )
+    if shift.is_applied and not is_service:
+        lines.append(
+            f"the messages read like general talk (service language {service.mean():.2f}, below"
+            f" {label_shift.LEAST_SERVICE}): neutral keeps its declared share"
+        )
     return Brand(STEPS[0], _AS_IT_IS, declared, shift.prior), shift
 
 
@@ -279,7 +294,9 @@ def _against_inbox(brand: Brand, evidence: _Evidence, error: float, lines: list[
         return brand, Shift(brand.declared, 0, float("nan"), "no unlabelled messages")
     others = others.chosen(np.flatnonzero(others.is_read))
     chances = brand.calibrated(others.cold, others.columns, others.grams())
-    shift = label_shift.estimate(chances, brand.declared, error, evidence.seed, is_taught=True)
+    shift = label_shift.estimate(
+        chances, brand.declared, error, evidence.seed, pull=label_shift.OWN_SHARE, free=label_shift.ALL
+    )
     drift = float(np.abs(shift.prior - brand.declared).max())
     if not shift.is_applied or drift <= MOST_DRIFT:
         lines.append(f"class shares are the labels' own: {_shares(brand.declared)}")
