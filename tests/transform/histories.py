@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from roomtone.contract import SCOPES, STREAMS
+from roomtone.score import concept_table
 from roomtone.settings import Settings
 from roomtone.stores import loading, warehouse
 from roomtone.stores.operational import Pass
@@ -124,6 +125,11 @@ class History:
             | score
         )
         return str(message_id)
+
+    def say(self, text: str) -> None:
+        """Give the last message, and its score, other words."""
+        self.tables["messages"][-1]["body"] = text
+        self.tables["message_scores"][-1]["body_hash"] = hashlib.md5(text.encode()).hexdigest()
 
     def reply(self, ticket_id: str, hour: float) -> None:
         self._version(
@@ -272,6 +278,8 @@ def write(settings: Settings, history: History, as_of: float, shuffled: int | No
             filled = [dict.fromkeys(schema.names) | row for row in rows]
             connection.execute(f"drop table if exists raw.{name}")
             connection.from_arrow(pa.Table.from_pylist(filled, schema)).create(f"raw.{name}")
+        connection.execute("insert into raw.loads values ('files', 'by-hand', ?)", [at(as_of)])
+        concept_table.refresh(connection, "by-hand-concepts")
 
 
 def take_in(
@@ -289,6 +297,7 @@ def take_in(
             filled = [dict.fromkeys(schema.names) | row | {"load_id": load} for row in rows]
             connection.from_arrow(pa.Table.from_pylist(filled, schema)).insert_into(f"raw.{name}")
         connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(as_of)])
+        concept_table.refresh(connection, f"{load}-concepts")
 
         def mirror(_since: datetime | None) -> str:
             for name, schema in MIRRORED.items():

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from roomtone.contract import STREAMS
+from roomtone.score import concept_table
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import loading, warehouse
 from roomtone.transform import touched
@@ -144,6 +145,7 @@ class Growing:
                 rows = [dict.fromkeys(schema.names) | row | {"load_id": load} for kind, row in batch if kind == name]
                 warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows, schema))
             connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(hour)])
+            concept_table.refresh(connection, f"{load}-concepts")
 
             def mirror(since: datetime | None) -> str:
                 self._mirror(connection, at(hour))

@@ -35,6 +35,16 @@ SCORE_SCHEMA = pa.schema(
     ]
 )
 
+CONCEPT_SCHEMA = pa.schema(
+    [
+        ("message_id", pa.string()),
+        ("body_hash", pa.string()),
+        ("concepts", pa.string()),
+        ("concepts_version", pa.string()),
+        ("load_id", pa.string()),
+    ]
+)
+
 # Names that DuckDB and PostgreSQL share.
 SQL_TYPES = {
     pa.string(): "varchar",
@@ -53,17 +63,17 @@ def load_landed(settings: Settings, connection: Session) -> int:
     known = {tuple(row) for row in connection.execute("select source, load_id from raw.loads").fetchall()}
     count = 0
     for load in raw.completed_loads(settings, known=known):
-        with _transaction(connection):
+        with transaction(connection):
             for stream, files in load.files.items():
                 names = STREAMS[stream].landed_schema.names
                 count += _insert(connection, stream, names, list(files), load.load_id)
-            _mark_loaded(connection, load.source, load.load_id)
+            mark_loaded(connection, load.source, load.load_id)
     for file in raw.score_files(settings):
         if ("scores", file.stem) in known:
             continue
-        with _transaction(connection):
+        with transaction(connection):
             _insert(connection, "message_scores", SCORE_SCHEMA.names, [file], file.stem)
-            _mark_loaded(connection, "scores", file.stem)
+            mark_loaded(connection, "scores", file.stem)
     return count
 
 
@@ -76,6 +86,7 @@ def ensure_raw_tables(connection: Session) -> None:
     connection.execute(f"create table if not exists raw.message_scores ({_columns(SCORE_SCHEMA)}, load_id varchar)")
     # A warehouse of an earlier version holds scores without the load that they came in.
     connection.execute("alter table raw.message_scores add column if not exists load_id varchar")
+    connection.execute(f"create table if not exists raw.message_concepts ({_columns(CONCEPT_SCHEMA)})")
     connection.execute(
         "create table if not exists raw.scored_loads (model_version varchar, source varchar, load_id varchar)"
     )
@@ -83,7 +94,8 @@ def ensure_raw_tables(connection: Session) -> None:
 
 
 @contextmanager
-def _transaction(connection: Session) -> Iterator[None]:
+def transaction(connection: Session) -> Iterator[None]:
+    """All that the block writes is there afterwards, or none of it."""
     connection.begin()
     try:
         yield
@@ -117,7 +129,8 @@ def _insert(connection: Session, table: str, names: list[str], files: list[Path]
     return int(result[0]) if result else 0
 
 
-def _mark_loaded(connection: Session, source: str, load_id: str) -> None:
+def mark_loaded(connection: Session, source: str, load_id: str) -> None:
+    """Note that a load is in the warehouse; its rows count as new until a pass has been transformed."""
     connection.execute(
         "insert into raw.loads values (?, ?, ?)", [source, load_id, datetime.now(UTC).replace(tzinfo=None)]
     )

@@ -44,6 +44,9 @@ _STATE = {
 # When a record begins to exist; a message not before it was written, even by its own account.
 _DATED_AT = {"messages": "greatest(version_at, created_at)"}
 
+# What the score stage writes about a message.
+_READ_FROM_TEXTS = (("message_scores", "message_id"), ("message_concepts", "message_id"))
+
 # What is compared with the mirror of the last pass: table, the column that leads to a customer.
 _MIRRORED_FACTS = {
     "overrides": "customer_id",
@@ -250,7 +253,7 @@ def _find_changed_records(connection: Session, since: datetime, as_of: datetime)
         " where dated_at > ? and dated_at <= ?",
         [since, as_of],
     )
-    for stream, key in [*((stream, "id") for stream in STREAMS), ("message_scores", "message_id")]:
+    for stream, key in [*((stream, "id") for stream in STREAMS), *_READ_FROM_TEXTS]:
         connection.execute(
             f"insert into changed_records select distinct '{stream}', {key} from raw.{stream} where {_FRESH}"
         )
@@ -282,7 +285,7 @@ _TOUCHED_BY = {
     ),
     "ticket": (
         f"select id from raw.tickets where id in {_changed('tickets')}",
-        f"select ticket_id from raw.messages where id in {_changed('messages', 'message_scores')}",
+        f"select ticket_id from raw.messages where id in {_changed('messages', *dict(_READ_FROM_TEXTS))}",
         f"select ticket_id from raw.satisfaction_ratings where id in {_changed('satisfaction_ratings')}",
         "select ticket_id from changed_routing_outcomes",
     ),
@@ -321,6 +324,7 @@ _RECORDS = {
     "campaigns": "true",
     "marketing_events": f"id in (select id from raw.marketing_events where customer_id in {_C})",
     "message_scores": "message_id in (select id from touched.messages)",
+    "message_concepts": "message_id in (select id from touched.messages)",
     "overrides": f"customer_id in {_C}",
 }
 
