@@ -20,6 +20,7 @@ from roomtone.transform import touched
 from roomtone.transform.build import run_dbt
 from roomtone.transform.mirror import MIRRORED
 
+SCORED = {"message_scores": loading.SCORE_SCHEMA, "customer_risks": loading.RISK_SCHEMA}
 START = datetime(2026, 3, 2)  # noqa: DTZ001 -- the warehouse holds UTC without zone
 Row = dict[str, Any]
 
@@ -196,6 +197,11 @@ class History:
             type=kind,
         )
 
+    def risk(self, customer_id: str, hour: float, chance: float, version: str = "risk-rule-1") -> None:
+        self.tables["customer_risks"].append(
+            {"customer_id": customer_id, "as_of": at(hour), "risk": chance, "risk_version": version}
+        )
+
     def override(
         self, customer_id: str, action: str, start: float, end: float, scopes: tuple[str, ...] = SCOPES
     ) -> None:
@@ -267,7 +273,8 @@ def write(settings: Settings, history: History, as_of: float, shuffled: int | No
     tables = dict(history.tables)
     tables["current_pass"] = [{"pass_sequence": sequence, "as_of": at(as_of)}]
     schemas = {name: stream.landed_schema.append(pa.field("load_id", pa.string())) for name, stream in STREAMS.items()}
-    schemas |= {"message_scores": loading.SCORE_SCHEMA} | dict(MIRRORED)
+    schemas |= {name: schema.append(pa.field("load_id", pa.string())) for name, schema in SCORED.items()}
+    schemas |= dict(MIRRORED)
     with warehouse.connect(settings) as connection:
         connection.execute("drop schema if exists raw cascade")
         loading.ensure_raw_tables(connection)
@@ -285,14 +292,14 @@ def write(settings: Settings, history: History, as_of: float, shuffled: int | No
 def take_in(
     settings: Settings, arrived: Mapping[str, list[Row]], mirrored: Mapping[str, list[Row]], as_of: float, sequence: int
 ) -> touched.Scope:
-    """One pass over what `arrived` (stream or message_scores, by name) since the last one, as the product does it:
+    """One pass over what `arrived` (stream or scores, by name) since the last one, as the product does it:
     the customers whom it touches are computed, everybody in the first."""
     load = f"load-{sequence}"
     mirrored = {**mirrored, "current_pass": [{"pass_sequence": sequence, "as_of": at(as_of)}]}
     with warehouse.connect(settings) as connection:
         loading.ensure_raw_tables(connection)
         for name, rows in arrived.items():
-            schema = STREAMS[name].landed_schema if name in STREAMS else loading.SCORE_SCHEMA
+            schema = STREAMS[name].landed_schema if name in STREAMS else SCORED[name]
             schema = schema.append(pa.field("load_id", pa.string()))
             filled = [dict.fromkeys(schema.names) | row | {"load_id": load} for row in rows]
             connection.from_arrow(pa.Table.from_pylist(filled, schema)).insert_into(f"raw.{name}")

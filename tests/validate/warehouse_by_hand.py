@@ -39,7 +39,7 @@ _MARTS = """
 create schema marts; create schema activations;
 create table marts.dim_customers (customer_id varchar, first_seen_at timestamp, orders_count bigint,
     lifetime_value double,
-    has_email_consent boolean, has_sms_consent boolean);
+    has_email_consent boolean, has_sms_consent boolean, churn_risk double, risk_version varchar);
 create table marts.dim_customer_states (customer_id varchar, state varchar, tier integer, since_at timestamp,
     reasons varchar,
     churn_risk double);
@@ -224,6 +224,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, customers: int, current: Pass) 
                 "lifetime_value": 12.5,
                 "has_email_consent": True,
                 "has_sms_consent": False,
+                "churn_risk": 0.1,
+                "risk_version": "risk-rule-1",
             },
         )
         state = {"customer_id": customer, "state": "negative" if upset else "calm", "tier": 2 if upset else 0}

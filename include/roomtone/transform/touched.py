@@ -42,10 +42,10 @@ _STATE = {
 }
 
 # When a record begins to exist; a message not before it was written, even by its own account.
-_DATED_AT = {"messages": "greatest(version_at, created_at)"}
+_DATED_AT = {"messages": "greatest(version_at, created_at)", "customer_risks": "as_of"}
 
-# What the score stage writes about a message.
-_READ_FROM_TEXTS = (("message_scores", "message_id"), ("message_concepts", "message_id"))
+# What the score stage writes: table, the column that names the message or the customer.
+_SCORED = (("message_scores", "message_id"), ("message_concepts", "message_id"), ("customer_risks", "customer_id"))
 
 # What is compared with the mirror of the last pass: table, the column that leads to a customer.
 _MIRRORED_FACTS = {
@@ -253,7 +253,7 @@ def _find_changed_records(connection: Session, since: datetime, as_of: datetime)
         " where dated_at > ? and dated_at <= ?",
         [since, as_of],
     )
-    for stream, key in [*((stream, "id") for stream in STREAMS), *_READ_FROM_TEXTS]:
+    for stream, key in [*((stream, "id") for stream in STREAMS), *_SCORED]:
         connection.execute(
             f"insert into changed_records select distinct '{stream}', {key} from raw.{stream} where {_FRESH}"
         )
@@ -278,6 +278,7 @@ _TOUCHED_BY = {
         f"select customer_id from raw.orders where id in {_changed('orders')}",
         f"select customer_id from raw.marketing_events where id in {_changed('marketing_events')}",
         "select customer_id from intermediate.int_customer_edges where next_edge_at <= ?",
+        f"select record_id from {_changed('customer_risks')} as changed",
         "select customer_id from changed_overrides",
         "select customer_id from changed_pause_effects",
         """select customer_id from intermediate.int_trigger_allowances
@@ -285,7 +286,7 @@ _TOUCHED_BY = {
     ),
     "ticket": (
         f"select id from raw.tickets where id in {_changed('tickets')}",
-        f"select ticket_id from raw.messages where id in {_changed('messages', *dict(_READ_FROM_TEXTS))}",
+        f"select ticket_id from raw.messages where id in {_changed('messages', 'message_scores', 'message_concepts')}",
         f"select ticket_id from raw.satisfaction_ratings where id in {_changed('satisfaction_ratings')}",
         "select ticket_id from changed_routing_outcomes",
     ),
@@ -325,6 +326,7 @@ _RECORDS = {
     "marketing_events": f"id in (select id from raw.marketing_events where customer_id in {_C})",
     "message_scores": "message_id in (select id from touched.messages)",
     "message_concepts": "message_id in (select id from touched.messages)",
+    "customer_risks": f"customer_id in {_C}",
     "overrides": f"customer_id in {_C}",
 }
 
@@ -353,11 +355,11 @@ def _remember_ahead(connection: Session, as_of: datetime, scope: Scope) -> None:
         connection.execute("delete from raw.records_ahead")
     else:
         connection.execute("delete from raw.records_ahead where dated_at <= ?", [as_of])
-    for stream in STREAMS:
+    for stream, key in [*((stream, "id") for stream in STREAMS), ("customer_risks", "customer_id")]:
         dated_at = _DATED_AT.get(stream, "version_at")
         fresh = "" if scope.is_whole else f" and {_FRESH}"
         connection.execute(
-            f"insert into raw.records_ahead select '{stream}', id, {dated_at} from raw.{stream}"
+            f"insert into raw.records_ahead select '{stream}', {key}, {dated_at} from raw.{stream}"
             f" where {dated_at} > ?{fresh}",
             [as_of],
         )

@@ -98,6 +98,8 @@ def _customers() -> Suite:
                 why="An unknown consent must be a stored 'no', or an offer could reach somebody who refused.",
             ),
             *not_null("first_seen_at", why="Cohorts and tenure are counted from it.", severity="warning"),
+            *between("churn_risk", 0, 1, why="It is a probability.", severity="warning"),
+            *not_null("risk_version", why="A chance that nothing answers for explains nothing.", severity="warning"),
             *between("orders_count", 0, why="A negative count is a broken join.", severity="warning"),
             *between(
                 "lifetime_value",
