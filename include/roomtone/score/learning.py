@@ -68,18 +68,19 @@ class _Evidence:
 
 @dataclass(frozen=True)
 class _Rung:
-    """A step tried: its scores and probabilities of the labels, out of fold, and the shares it assumes."""
+    """A step tried: its scores and probabilities of the labels, out of fold, the shares it assumes and the declared."""
 
     step: str
     scores: Doubles
     chances: Doubles
     prior: Doubles
+    declared: Doubles
     trees: str | None = None
     raw: Doubles | None = None
 
     @property
     def weights(self) -> Doubles:
-        return naming_weights(self.step, self.prior)
+        return naming_weights(self.step, self.declared, self.prior)
 
 
 def learn(
@@ -199,8 +200,9 @@ def _climb(learned: Learned, evidence: _Evidence, progress: Callable[[str], None
 def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callable[[str], None]) -> Iterator[_Rung]:
     labelled, target, weight, fold = evidence.labelled, evidence.target, evidence.weight, evidence.fold
     cold = centred_logs(labelled.cold)
-    yield _Rung(STEPS[0], cold, label_shift.move(labelled.cold, brand.declared, brand.prior), brand.prior)
-    yield _Rung("scaling", cold, adapter.cross_scaled(cold, target, weight, fold), evidence.shares)
+    own, declared = evidence.shares, brand.declared
+    yield _Rung(STEPS[0], cold, label_shift.move(labelled.cold, declared, brand.prior), brand.prior, declared)
+    yield _Rung("scaling", cold, adapter.cross_scaled(cold, target, weight, fold), own, declared)
     if len(target) < LEAST_LABELS["words"]:
         return
     if evidence.most_words < _LEAST_WORDS:
@@ -209,7 +211,7 @@ def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callab
     progress("the brand's words")
     words = adapter.out_of_fold_words(_vocabulary(evidence), labelled, target, weight, fold)
     by_words = adapter.cross_scaled(words, target, weight, fold)
-    yield _Rung("words", words, by_words, evidence.shares)
+    yield _Rung("words", words, by_words, own, declared)
     if len(target) < LEAST_LABELS["trees"]:
         return
     progress("the brand's trees")
@@ -217,7 +219,7 @@ def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callab
         labelled, words, target, weight=weight, fold=fold, seed=evidence.seed, is_large=evidence.is_large
     )
     both = (by_words + adapter.cross_scaled(raw, target, weight, fold)) / 2
-    yield _Rung("trees", words, both, evidence.shares, trees, raw)
+    yield _Rung("trees", words, both, own, declared, trees, raw)
 
 
 def _vocabulary(evidence: _Evidence) -> adapter.Vocabulary:
@@ -277,7 +279,7 @@ def _against_inbox(brand: Brand, evidence: _Evidence, error: float, lines: list[
         return brand, Shift(brand.declared, 0, float("nan"), "no unlabelled messages")
     others = others.chosen(np.flatnonzero(others.is_read))
     chances = brand.calibrated(others.cold, others.columns, others.grams())
-    shift = label_shift.estimate(chances, brand.declared, error, evidence.seed, label_shift.OWN_SHARE)
+    shift = label_shift.estimate(chances, brand.declared, error, evidence.seed, is_taught=True)
     drift = float(np.abs(shift.prior - brand.declared).max())
     if not shift.is_applied or drift <= MOST_DRIFT:
         lines.append(f"class shares are the labels' own: {_shares(brand.declared)}")

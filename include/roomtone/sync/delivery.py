@@ -12,8 +12,10 @@ from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow
 from roomtone.sync.destinations.base import Answer, Destination, Idempotency
 from roomtone.sync.guardrails import (
     MEDIAN_RUNS,
+    NO_CONSENT,
     ROLLED_BACK,
     Situation,
+    is_offer,
     newly_paused,
     pause_limit,
     timely,
@@ -39,7 +41,10 @@ _ANSWERED = {
 
 @dataclass
 class Delivery:
-    """One sync's way to a destination. `facts` tells what holds at an instant, apart from the intents themselves."""
+    """One sync's way to a destination. `facts` tells what holds at an instant, apart from the intents themselves.
+
+    `channel_of`: the channel, email or sms, for which the rule of an offer needs consent.
+    """
 
     store: OperationalStore
     outbox: Outbox
@@ -50,6 +55,7 @@ class Delivery:
     rules: Callable[[datetime], Guardrails]
     facts: Callable[[datetime], Situation]
     is_released: bool
+    channel_of: Callable[[Intent], str] = lambda _: "email"
     notes: list[str] = field(default_factory=list)
 
     def settle(self, kind: str, counts: KindCounts) -> None:
@@ -173,6 +179,7 @@ class Delivery:
             self.facts(now), held_payloads=self.outbox.payloads(kind, (intent.subject_id for intent in in_time))
         )
         held = timely(self.rules(now), situation, in_time)
+        held |= self._without_consent([intent for intent in in_time if intent.intent_id not in held])
         self._keep_back(kind, held)
         counts.skipped += len(late) + len(held)
         ready = [intent for intent in in_time if intent.intent_id not in held]
@@ -200,6 +207,17 @@ class Delivery:
         counts.skipped += len(untouched)
         answered = words[Answer.ACCEPTED].keys() | words[Answer.UNKNOWN].keys()
         return [intent for intent in claimed if intent.intent_id in answered]
+
+    def _without_consent(self, intents: Sequence[Intent]) -> dict[str, str]:
+        """The offers to people whose consent the platform does not hold now, whatever the pass knew of it."""
+        held: dict[str, str] = {}
+        offers = [intent for intent in intents if is_offer(intent)]
+        for channel in sorted({self.channel_of(intent) for intent in offers}):
+            asked = [intent for intent in offers if self.channel_of(intent) == channel]
+            consenting = self.target.consenting(channel, [intent.vendor_id for intent in asked])
+            if consenting is not None:
+                held |= {i.intent_id: NO_CONSENT for i in asked if i.vendor_id not in consenting}
+        return held
 
     def _read_back(self, kind: str, intents: list[Intent], counts: KindCounts) -> None:
         if not self.target.can_read_back:
@@ -231,6 +249,9 @@ class Delivery:
         checkpoints.reached("finished_intents")
 
 
-def _urgency(intent: Intent) -> tuple[bool, int]:
-    """Pauses before releases, the highest tier first; events and tickets keep their order."""
-    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0)
+def _urgency(intent: Intent) -> tuple[bool, int, int]:
+    """Pauses before releases, the highest tier first; what was tried before last; else events and tickets keep order.
+
+    What was tried may be there already and only not be visible yet: by its turn it may have been seen.
+    """
+    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0), -intent.attempts
