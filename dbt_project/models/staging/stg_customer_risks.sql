@@ -1,7 +1,13 @@
 with
 
 landed as (
-    select * from {{ source('touched', 'customer_risks') }}
+    select
+        risks.*,
+        row_number() over (
+            partition by risks.customer_id, risks.as_of
+            order by risks.risk desc, risks.risk_version desc
+        ) as place_in_instant
+    from {{ source('touched', 'customer_risks') }} as risks
 ),
 
 current_pass as (
@@ -16,6 +22,7 @@ renamed as (
         landed.as_of as weighed_at
     from landed
     inner join current_pass on landed.as_of <= current_pass.as_of
+    where landed.place_in_instant = 1
 )
 
 select * from renamed
