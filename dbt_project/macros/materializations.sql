@@ -29,20 +29,21 @@
 {#
     Takes the touched customers' rows out of a kept table and puts the newly computed ones in. A table whose pass computes other rows
     as well names their key in `also_replaced_by`; one that holds rows without a customer names their ticket in `also_touched_by`.
-    The columns are in the order of the contract, which the last whole pass compared with the query.
+    The columns are in the order of the contract, which the last whole pass compared with the query. What was computed stays in the
+    schema `touched` until the next pass, so that who reads it need not look for it among everybody's rows.
 #}
 {% macro write_touched(target, sql) -%}
-    {%- set rows = target.identifier ~ '__touched' -%}
+    {%- set rows = rows_of_touched(target) -%}
     {%- set key = config.get('also_replaced_by') -%}
     {%- set ticket = config.get('also_touched_by') -%}
-    create temporary table {{ rows }} as (
+    drop table if exists {{ rows }};
+    create table {{ rows }} as (
         {{ get_select_subquery(sql) if config.get('contract').enforced else sql }}
     );
     delete from {{ target }} where customer_id in {{ touched_ids() }};
     {% if key %}delete from {{ target }} where {{ key }} in (select {{ key }} from {{ rows }});{% endif %}
     {% if ticket %}delete from {{ target }} where {{ ticket }} in (select ticket_id from {{ source('touched', 'ticket_ids') }});{% endif %}
-    insert into {{ target }} select * from {{ rows }};
-    drop table {{ rows }}
+    insert into {{ target }} select * from {{ rows }}
 {%- endmacro %}
 
 {#

@@ -12,14 +12,28 @@
     (select customer_id from {{ source('touched', 'customer_ids') }})
 {%- endmacro %}
 
-{# A kept table, narrowed to the rows of the customers of this pass and to those that meet `or_where`. #}
-{% macro of_touched(relation, or_where='false') -%}
+{# Where `kept` has left what it computed for the table `target` in this pass. #}
+{% macro rows_of_touched(target) -%}
+    touched.{{ target.identifier }}
+{%- endmacro %}
+
+{#
+    A relation, narrowed to the rows of the customers of this pass and to those that meet `or_where`. Of a kept table this pass has
+    computed the former already, and nothing else of it need be read for them.
+#}
+{% macro of_touched(relation, or_where=none) -%}
+    {%- set is_kept = relation.identifier and relation.schema != 'raw' -%}
     {%- if is_whole() -%}
     {{ relation }}
     {%- else -%}
     (
+        select * from {{ rows_of_touched(relation) if is_kept else relation }}
+        where customer_id in {{ touched_ids() }}
+        {%- if or_where %}
+        union all
         select * from {{ relation }}
-        where customer_id in {{ touched_ids() }} or {{ or_where }}
+        where {{ or_where }} and coalesce(customer_id, '') not in {{ touched_ids() }}
+        {%- endif %}
     ) as {{ relation.identifier or relation }}
     {%- endif -%}
 {%- endmacro %}
@@ -29,12 +43,15 @@
     {%- if execute and is_whole() and flags.WHICH in ('build', 'run') -%}
     drop schema if exists touched cascade;
     create schema touched;
-    {% for stream in ['customers', 'tickets', 'messages', 'satisfaction_ratings', 'orders', 'shipments', 'campaigns', 'marketing_events', 'message_scores', 'overrides'] -%}
+    {% for stream in ['customers', 'tickets', 'messages', 'satisfaction_ratings', 'orders', 'shipments', 'campaigns', 'marketing_events', 'message_scores', 'message_concepts', 'customer_risks', 'overrides'] -%}
     create view touched.{{ stream }} as select * from raw.{{ stream }};
     {% endfor -%}
     create table touched.customer_ids (customer_id {{ type_text() }});
     create table touched.ticket_ids (ticket_id {{ type_text() }});
-    create table touched.trigger_months (policy_id {{ type_text() }}, due_month timestamp);
+    create table touched.placed_triggers (
+        trigger_id {{ type_text() }}, customer_id {{ type_text() }}, policy_id {{ type_text() }}, due_at timestamp,
+        status {{ type_text() }}, place_in_day bigint, place_in_month bigint
+    );
     {#- A model that scored after the instant of the pass is not in force yet, unless no other had scored by then. -#}
     create view touched.model_in_force as
     select model_version
@@ -60,7 +77,7 @@
 {% macro get_where_subquery(relation) -%}
     {%- set tested = graph.nodes.get(model.get('attached_node')) if execute else none -%}
     {%- if tested and tested.config.materialized == 'kept' and not is_whole() -%}
-        (select * from {{ relation }} where customer_id in {{ touched_ids() }}) as of_this_pass
+        {{ rows_of_touched(relation) }} as of_this_pass
     {%- else -%}
         {{ relation }}
     {%- endif -%}

@@ -45,6 +45,7 @@ print(len(seen))
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    """No platform is asked here."""
     return load_settings({"ROOMTONE_HOME": str(tmp_path / "home")})
 
 

@@ -1,3 +1,4 @@
+{%- set called_for = 'cause_id in (select cause_id from ' ~ ref('int_trigger_budgets') ~ ')' -%}
 {#-
     Every decision with its inputs, all of them: `policies/execute.py` takes each one again from this text alone and must come to the
     same action. What the decision does not depend on (wording, owner, the time of the run) is not among them.
@@ -34,12 +35,19 @@ triggers as (
     inner join {{ ref('fct_recovery_triggers') }} as owed on placed.trigger_id = owed.trigger_id
 ),
 
+causes_called_for as (
+    select
+        cause_id,
+        evidence_message_id
+    from {{ of_touched(ref('fct_suppression_causes'), or_where=called_for) }}
+),
+
 trigger_causes as (
     select
         triggers.trigger_id,
         scores.model_version
     from triggers
-    inner join {{ ref('fct_suppression_causes') }} as causes on triggers.cause_id = causes.cause_id
+    inner join causes_called_for as causes on triggers.cause_id = causes.cause_id
     inner join {{ ref('fct_message_scores') }} as scores on causes.evidence_message_id = scores.message_id
     where scores.is_in_force
 ),

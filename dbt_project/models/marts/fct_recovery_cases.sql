@@ -1,13 +1,15 @@
 {#- Each cause that made a customer seriously upset, and what it got: every case has one outcome, also the one that got nothing. -#}
+{#- Budgets are shared: what one customer is owed may change what another's case got. -#}
+{%- set moved = 'cause_id in (select cause_id from ' ~ ref('int_trigger_budgets') ~ ')' -%}
 with
 
 causes as (
-    select * from {{ of_touched(ref('fct_suppression_causes')) }}
+    select * from {{ of_touched(ref('fct_suppression_causes'), or_where=moved) }}
     where tier >= 2
 ),
 
 triggers as (
-    select * from {{ of_touched(ref('fct_recovery_triggers')) }}
+    select * from {{ of_touched(ref('fct_recovery_triggers'), or_where=moved) }}
 ),
 
 judged as (

@@ -50,7 +50,9 @@ final as (
         order_id,
         offer,
         base_at,
-        sent_at
+        sent_at,
+        place_in_day,
+        place_in_month
     from judged
 )
 

@@ -4,7 +4,7 @@ A customer is touched by a record, score, override or outcome that came in since
 by time itself, once an edge of theirs has passed (`int_customer_edges`); and by a tie to somebody who is: one address,
 one ticket merged into another, one order. The set is closed under those ties, so that every row of a touched customer
 can be computed from the records of touched customers, and nobody else's row can depend on them. What customers share
-beyond that, the budgets of recovery rules, is placed anew for the months concerned (`int_trigger_budgets`).
+beyond that, the budgets of recovery rules, is placed anew where it changed (`int_trigger_budgets`).
 
 Where that cannot be told (no last pass, or another project, policy or model, or time that went back) the pass is whole.
 """
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from roomtone.contract import STREAMS
 from roomtone.stores.operational import Pass
 from roomtone.stores.warehouse import Session
+from roomtone.transform.keys import PHONE, records, refresh
 
 # Past both of these a pass over everything is cheaper than one over the touched.
 MOST_TOUCHED = 5_000
@@ -42,7 +43,10 @@ _STATE = {
 }
 
 # When a record begins to exist; a message not before it was written, even by its own account.
-_DATED_AT = {"messages": "greatest(version_at, created_at)"}
+_DATED_AT = {"messages": "greatest(version_at, created_at)", "customer_risks": "as_of"}
+
+# What the score stage writes: table, the column that names the message or the customer.
+_SCORED = (("message_scores", "message_id"), ("message_concepts", "message_id"), ("customer_risks", "customer_id"))
 
 # What is compared with the mirror of the last pass: table, the column that leads to a customer.
 _MIRRORED_FACTS = {
@@ -104,6 +108,7 @@ def open_scope(
     model_version, model_scored_at = _model_in_force(connection, last)
     if model_version != last.model_version:
         return Scope(f"model {model_version} came into force", 0, policies_hash)
+    refresh(connection)
     count = _touch(connection, last.as_of, as_of)
     everybody = _count(connection, _KEPT_IDENTITIES)
     if count > max(MOST_TOUCHED, MOST_TOUCHED_SHARE * everybody):
@@ -115,6 +120,8 @@ def open_scope(
 def close_scope(connection: Session, current: Pass, project_hash: str, scope: Scope) -> None:
     """Remember what the finished pass has seen and left, for the next one to go on from."""
     as_of = current.as_of.astimezone(UTC).replace(tzinfo=None)
+    if scope.is_whole:
+        refresh(connection, anew=True)
     connection.begin()
     try:
         _remember_ahead(connection, as_of, scope)
@@ -213,8 +220,8 @@ def _touch(connection: Session, since: datetime, as_of: datetime) -> int:
     """Write the ids of all that is touched; returns how many customer ids they are."""
     connection.execute("drop schema if exists touched cascade")
     connection.execute("create schema touched")
-    for kind in ("customer", "ticket", "order"):
-        connection.execute(f"create table touched.{kind}_ids ({kind}_id varchar)")
+    for kind in _KINDS:
+        connection.execute(f"create table touched.{kind}_ids ({kind}_id varchar, step integer)")
     _find_changed_records(connection, since, as_of)
     for table, key in _MIRRORED_FACTS.items():
         connection.execute("drop table if exists changed_" + table)
@@ -223,20 +230,21 @@ def _touch(connection: Session, since: datetime, as_of: datetime) -> int:
             f"(select * from raw.{table} except select * from before_{table}) union all"
             f" (select * from before_{table} except select * from raw.{table})) as differing"
         )
-    for kind, queries in _TOUCHED_BY.items():
-        for query in queries:
-            _add(connection, kind, query, [as_of] if "?" in query else [])
-    sizes: tuple[int, ...] = ()
-    while sizes != (sizes := tuple(_count(connection, f"touched.{kind}_ids") for kind in _TIES)):
-        for kind, queries in _TIES.items():
-            for query in queries:
-                _add(connection, kind, query)
-    return sizes[0]
+    # What is found in one step leads to what is found in the next, until nothing new is.
+    step = 0
+    for kind, query in _touched_by(connection):
+        _add(connection, kind, query, step, [as_of] if "?" in query else [])
+    while found := [kind for kind in _KINDS if _count(connection, f"touched.{kind}_ids where step = {step}")]:
+        step += 1
+        for kind, led_by, query in _ties(connection, step - 1):
+            if led_by in found:
+                _add(connection, kind, query, step)
+    return _count(connection, "touched.customer_ids")
 
 
-def _add(connection: Session, kind: str, query: str, parameters: list[datetime] | None = None) -> None:
+def _add(connection: Session, kind: str, query: str, step: int, parameters: list[datetime] | None = None) -> None:
     connection.execute(
-        f"insert into touched.{kind}_ids select distinct found.id from ({query}) as found(id)"
+        f"insert into touched.{kind}_ids select distinct found.id, {step} from ({query}) as found(id)"
         f" where found.id is not null and found.id not in (select {kind}_id from touched.{kind}_ids)",
         parameters or [],
     )
@@ -250,7 +258,7 @@ def _find_changed_records(connection: Session, since: datetime, as_of: datetime)
         " where dated_at > ? and dated_at <= ?",
         [since, as_of],
     )
-    for stream, key in [*((stream, "id") for stream in STREAMS), ("message_scores", "message_id")]:
+    for stream, key in [*((stream, "id") for stream in STREAMS), *_SCORED]:
         connection.execute(
             f"insert into changed_records select distinct '{stream}', {key} from raw.{stream} where {_FRESH}"
         )
@@ -258,86 +266,113 @@ def _find_changed_records(connection: Session, since: datetime, as_of: datetime)
 
 def _changed(*streams: str) -> str:
     names = ", ".join(f"'{stream}'" for stream in streams)
-    return f"(select record_id from changed_records where stream in ({names}))"
+    return f"select record_id from changed_records where stream in ({names})"
 
 
-_C = "(select customer_id from touched.customer_ids)"
-_T = "(select ticket_id from touched.ticket_ids)"
-_O = "(select order_id from touched.order_ids)"
+_KINDS = ("customer", "ticket", "order")
+_C = "select customer_id from touched.customer_ids"
+_T = "select ticket_id from touched.ticket_ids"
+_O = "select order_id from touched.order_ids"
 _KEPT_IDENTITIES = "intermediate.int_customer_identities"
-# As the macro `phone_digits` has it.
-_PHONE = "ltrim(translate(phone, ' +-()./', ''), '0')"
 
-# Of a record that changed all versions count: whom it left is touched like whom it came to.
-_TOUCHED_BY = {
-    "customer": (
-        f"select id from raw.customers where id in {_changed('customers')}",
-        f"select customer_id from raw.orders where id in {_changed('orders')}",
-        f"select customer_id from raw.marketing_events where id in {_changed('marketing_events')}",
-        "select customer_id from intermediate.int_customer_edges where next_edge_at <= ?",
-        "select customer_id from changed_overrides",
-        "select customer_id from changed_pause_effects",
-        """select customer_id from intermediate.int_trigger_allowances
+
+def _touched_by(connection: Session) -> list[tuple[str, str]]:
+    """Kinds of ids, and a query for those that something new or now due touches.
+
+    Of a record that changed all versions count: whom it left is touched like whom it came to.
+    """
+
+    def changed(table: str, wanted: str, *streams: str) -> str:
+        columns = ", ".join(sorted({wanted, "id"}))
+        query = records(connection, table, "id", _changed(*streams or (table,)), columns)
+        return f"select {wanted} from ({query}) as found"
+
+    return [
+        ("customer", changed("customers", "id")),
+        ("customer", changed("orders", "customer_id")),
+        ("customer", changed("marketing_events", "customer_id")),
+        ("customer", "select customer_id from intermediate.int_customer_edges where next_edge_at <= ?"),
+        ("customer", _changed("customer_risks")),
+        ("customer", "select customer_id from changed_overrides"),
+        ("customer", "select customer_id from changed_pause_effects"),
+        (
+            "customer",
+            """select customer_id from intermediate.int_trigger_allowances
             where trigger_id in (select trigger_id from changed_trigger_outcomes)""",
-    ),
-    "ticket": (
-        f"select id from raw.tickets where id in {_changed('tickets')}",
-        f"select ticket_id from raw.messages where id in {_changed('messages', 'message_scores')}",
-        f"select ticket_id from raw.satisfaction_ratings where id in {_changed('satisfaction_ratings')}",
-        "select ticket_id from changed_routing_outcomes",
-    ),
-    "order": (f"select order_id from raw.shipments where id in {_changed('shipments')}",),
-}
+        ),
+        ("ticket", changed("tickets", "id")),
+        ("ticket", changed("messages", "ticket_id", "messages", "message_scores", "message_concepts")),
+        ("ticket", changed("satisfaction_ratings", "ticket_id")),
+        ("ticket", "select ticket_id from changed_routing_outcomes"),
+        ("order", changed("shipments", "order_id")),
+    ]
 
-_TIES = {
-    "customer": (
-        f"select customer_id from raw.tickets where id in {_T}",
-        f"select customer_id from raw.orders where id in {_O}",
-        f"""select source_customer_id from {_KEPT_IDENTITIES} where customer_id in
-            (select customer_id from {_KEPT_IDENTITIES} where source_customer_id in {_C})""",
-        f"""select id from raw.customers where lower(trim(email)) in
-            (select lower(trim(email)) from raw.customers where id in {_C}
-            except select email_address from {_KEPT_IDENTITIES} where link_rule = 'role_address')""",
-        f"""select id from raw.customers where {_PHONE} in
-            (select {_PHONE} from raw.customers where id in {_C} and length({_PHONE}) >= 7)""",
-    ),
-    "ticket": (
-        f"select id from raw.tickets where customer_id in {_C} or merged_into in {_T} or order_id in {_O}",
-        f"select merged_into from raw.tickets where id in {_T}",
-    ),
-    "order": (
-        f"select id from raw.orders where customer_id in {_C}",
-        f"select order_id from raw.tickets where id in {_T}",
-    ),
-}
 
-_RECORDS = {
-    "customers": f"id in {_C}",
-    "tickets": f"id in {_T}",
-    "messages": f"id in (select id from raw.messages where ticket_id in {_T})",
-    "satisfaction_ratings": f"ticket_id in {_T}",
-    "orders": f"id in {_O}",
-    "shipments": f"id in (select id from raw.shipments where order_id in {_O})",
-    "campaigns": "true",
-    "marketing_events": f"id in (select id from raw.marketing_events where customer_id in {_C})",
-    "message_scores": "message_id in (select id from touched.messages)",
-    "overrides": f"customer_id in {_C}",
-}
+def _ties(connection: Session, step: int) -> list[tuple[str, str, str]]:
+    """Kinds of ids, the kind that leads to them, and the query for those that the ids found in `step` lead to."""
+    customers, tickets, orders = (f"{ids} where step = {step}" for ids in (_C, _T, _O))
+
+    def led(table: str, wanted: str, key: str, ids: str) -> str:
+        columns = ", ".join(sorted({wanted, key}))
+        return f"select {wanted} from ({records(connection, table, key, ids, columns)}) as found"
+
+    addressed = records(connection, "customers", "id", customers, "id, email, phone")
+    emails = f"""select lower(trim(email)) from ({addressed}) as found
+        except select email_address from {_KEPT_IDENTITIES} where link_rule = 'role_address'"""
+    phones = f"""select {PHONE} from ({addressed}) as found
+        where length({PHONE}) >= 7"""
+    return [
+        ("customer", "ticket", led("tickets", "customer_id", "id", tickets)),
+        ("customer", "order", led("orders", "customer_id", "id", orders)),
+        # Records are one person by an address or a phone, past ones among them: nothing else ties them.
+        ("customer", "customer", led("customers", "id", "email", emails)),
+        ("customer", "customer", led("customers", "id", "phone", phones)),
+        ("ticket", "customer", led("tickets", "id", "customer_id", customers)),
+        ("ticket", "ticket", led("tickets", "id", "merged_into", tickets)),
+        ("ticket", "ticket", led("tickets", "merged_into", "id", tickets)),
+        ("ticket", "order", led("tickets", "id", "order_id", orders)),
+        ("order", "customer", led("orders", "id", "customer_id", customers)),
+        ("order", "ticket", led("tickets", "order_id", "id", tickets)),
+    ]
+
+
+def _records(connection: Session) -> dict[str, str]:
+    """The query for what each table of the schema `touched` holds, in the order in which they are written."""
+
+    def landed(stream: str, key: str, ids: str, *, versions: bool = False) -> str:
+        # No model reads what a record was before it became one.
+        columns = [name for name in STREAMS[stream].landed_schema.names if name != "payload"]
+        return records(connection, stream, key, ids, ", ".join(columns), versions=versions)
+
+    return {
+        "customers": landed("customers", "id", _C),
+        "tickets": landed("tickets", "id", _T),
+        "messages": landed("messages", "ticket_id", _T, versions=True),
+        "satisfaction_ratings": landed("satisfaction_ratings", "ticket_id", _T),
+        "orders": landed("orders", "id", _O),
+        "shipments": landed("shipments", "order_id", _O, versions=True),
+        "campaigns": "select * from raw.campaigns",
+        "marketing_events": landed("marketing_events", "customer_id", _C, versions=True),
+        "message_scores": records(connection, "message_scores", "message_id", "select id from touched.messages"),
+        "message_concepts": records(connection, "message_concepts", "message_id", "select id from touched.messages"),
+        "customer_risks": records(connection, "customer_risks", "customer_id", _C),
+        "overrides": f"select * from raw.overrides where customer_id in ({_C})",
+    }
 
 
 def _write_records(connection: Session, as_of: datetime, model_version: str | None) -> None:
-    for table, condition in _RECORDS.items():
-        connection.execute(f"create table touched.{table} as select * from raw.{table} where {condition}")
+    for table, query in _records(connection).items():
+        connection.execute(f"create table touched.{table} as {query}")
     # A message that has gone to a ticket of somebody who is not touched is theirs.
     connection.execute(
         "delete from touched.messages where id in (select id from (select id, ticket_id, row_number() over"
         " (partition by id order by version_at desc, record_hash desc) as recency from touched.messages"
-        f" where version_at <= ?) as versions where recency = 1 and ticket_id not in {_T})",
+        f" where version_at <= ?) as versions where recency = 1 and ticket_id not in ({_T}))",
         [as_of],
     )
     connection.execute(
-        "create table touched.trigger_months as select distinct policy_id, date_trunc('month', due_at) as due_month"
-        f" from intermediate.int_trigger_allowances where customer_id in {_C}"
+        "create view touched.placed_triggers as select trigger_id, customer_id, policy_id, due_at, status,"
+        " place_in_day, place_in_month from marts.fct_recovery_triggers"
     )
     connection.execute("create table touched.model_in_force (model_version varchar)")
     if model_version is not None:
@@ -349,11 +384,11 @@ def _remember_ahead(connection: Session, as_of: datetime, scope: Scope) -> None:
         connection.execute("delete from raw.records_ahead")
     else:
         connection.execute("delete from raw.records_ahead where dated_at <= ?", [as_of])
-    for stream in STREAMS:
+    for stream, key in [*((stream, "id") for stream in STREAMS), ("customer_risks", "customer_id")]:
         dated_at = _DATED_AT.get(stream, "version_at")
         fresh = "" if scope.is_whole else f" and {_FRESH}"
         connection.execute(
-            f"insert into raw.records_ahead select '{stream}', id, {dated_at} from raw.{stream}"
+            f"insert into raw.records_ahead select '{stream}', {key}, {dated_at} from raw.{stream}"
             f" where {dated_at} > ?{fresh}",
             [as_of],
         )
