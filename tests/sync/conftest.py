@@ -159,10 +159,12 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     line = process.stdout.readline()
     assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
     brand = Sandbox(line.split()[-1], process)
-    yield brand
-    assert look_through(brand), "the sandbox no longer answers: the calls that the tests made went unread"
-    process.terminate()
-    process.wait(timeout=20)
+    try:
+        yield brand
+        assert look_through(brand), "the sandbox no longer answers: the calls that the tests made went unread"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 def on_the_platform(brand: Sandbox) -> list[Person]:
