@@ -6,9 +6,9 @@ subscriptions, suppressions or lists.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -59,10 +59,9 @@ _URGENT_TIER = 3
 _JOB_WAITS_SECONDS = (0.2, 0.3, 0.5, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 20.0)
 # Up to so many events that may have arrived are sent again at once, under their ids; of more a page is read first.
 _LOOKED_FOR_ABOVE = 20
-# Events for whose profiles one looks together, right before they are sent.
-_SEEN_AT_ONCE = 50
+_EVENTS = "/api/events"
 # Between the turns in which events are sent that were not answered before.
-_TURN_WAITS_SECONDS = (0.2, 0.4, 0.8)
+_TURN_WAITS_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.2)
 # Clocks differ; an event is looked for from a little before it can have been sent.
 _LOOK_BACK = timedelta(minutes=5)
 
@@ -265,7 +264,7 @@ class Klaviyo(Destination):
         return failed
 
     def _send_events(self, batch: Sequence[Intent]) -> list[Outcome]:
-        """Sends the events one by one. One that stays without an answer waits behind the others, not they for it.
+        """Sends the events, several at a time. One that stays without an answer waits behind the others.
 
         Among many, one that may have arrived is not sent again before it was looked for: a page shows a thousand.
         """
@@ -274,41 +273,46 @@ class Klaviyo(Destination):
         doubtful: set[str] = set()
         for wait in (*_TURN_WAITS_SECONDS, None):
             turn, left = left, []
-            for intent in self._just_seen(turn, doubtful, outcomes):
-                body = {"data": _event(intent)}
-                outcome = self._outcome(intent, "POST", "/api/events", body, is_patient=wait is None)
-                is_left = outcome.answer is Answer.DEFERRED or (outcome.answer is Answer.UNKNOWN and not is_looked_for)
-                if wait is not None and is_left:
-                    left.append(intent)
-                    doubtful |= {intent.intent_id} if outcome.answer is Answer.UNKNOWN else set()
-                elif intent.intent_id in doubtful and outcome.answer is not Answer.ACCEPTED:
-                    # An earlier try may have had its effect, whatever the last one was told.
-                    outcomes.append(replace(outcome, answer=Answer.UNKNOWN))
-                else:
-                    outcomes.append(outcome)
+            while turn:
+                part, answered = self._send_some(turn)
+                turn = turn[len(part) :]
+                for intent, outcome in zip(part, answered, strict=True):
+                    is_doubtful = outcome.answer is Answer.UNKNOWN
+                    if wait is not None and (outcome.answer is Answer.DEFERRED or (is_doubtful and not is_looked_for)):
+                        left.append(intent)
+                        doubtful |= {intent.intent_id} if is_doubtful else set()
+                    elif intent.intent_id in doubtful and outcome.answer is not Answer.ACCEPTED:
+                        # An earlier try may have had its effect, whatever the last one was told.
+                        outcomes.append(replace(outcome, answer=Answer.UNKNOWN))
+                    else:
+                        outcomes.append(outcome)
+            if not left:
+                break
             # For those that were told to wait the vendor's own pause is kept before the next call.
             if wait and doubtful & {intent.intent_id for intent in left}:
                 self._http.sleep(wait)
         return outcomes
 
-    def _just_seen(
-        self, intents: Sequence[Intent], doubtful: AbstractSet[str], outcomes: list[Outcome]
-    ) -> Iterator[Intent]:
-        """The intents whose profile was there a moment ago, a few at a time; the others get their outcome.
+    def _send_some(self, events: Sequence[Intent]) -> tuple[Sequence[Intent], list[Outcome]]:
+        """Sends as many of the first events as may leave at once; returns them and what became of each.
 
-        Profiles are merged at any time, and an event to one that is gone makes it again.
+        Their turns are waited for before their profiles are looked for, and nothing is waited for after it: an event
+        to a profile that is merged away in between would make it again.
         """
-        for start in range(0, len(intents), _SEEN_AT_ONCE):
-            part = intents[start : start + _SEEN_AT_ONCE]
-            try:
-                present, unsent = self._present(part)
-            except (VendorBusyError, VendorUnansweredError) as error:
-                present, unsent = [], [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in part]
-            outcomes += [
-                replace(outcome, answer=Answer.UNKNOWN) if outcome.intent_id in doubtful else outcome
-                for outcome in unsent
-            ]
-            yield from present
+        turns = self._http.wait_for_turns("POST", _EVENTS, len(events))
+        part = events[: turns or 1]
+        try:
+            present, outcomes = self._present(part)
+        except (VendorBusyError, VendorUnansweredError) as error:
+            present, outcomes = [], [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in part]
+        if turns:
+            self._http.give_turns_back("POST", _EVENTS, turns - len(present))
+        outcomes += self._http.at_once([partial(self._send_event, event, is_patient=not turns) for event in present])
+        by_id = {outcome.intent_id: outcome for outcome in outcomes}
+        return part, [by_id[intent.intent_id] for intent in part]
+
+    def _send_event(self, event: Intent, *, is_patient: bool) -> Outcome:
+        return self._outcome(event, "POST", _EVENTS, {"data": _event(event)}, is_patient=is_patient)
 
     def _triggers_seen(self, intents: Sequence[Intent]) -> set[str]:
         """Which of these triggers Klaviyo has an event of, whoever has it now: profiles get merged, with their events.
