@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from roomtone.contract import RECOVERY_KINDS
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync import checkpoints
@@ -62,6 +63,9 @@ _LOOKED_FOR_ABOVE = 20
 _EVENTS = "/api/events"
 # Between the turns in which events are sent that were not answered before.
 _TURN_WAITS_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.2)
+_ADDRESSES = "email,phone_number,external_id"
+# Reconciliation looks so far back for profiles that an event has made.
+_CREATED_LOOK_BACK = timedelta(days=2)
 # Clocks differ; an event is looked for from a little before it can have been sent.
 _LOOK_BACK = timedelta(minutes=5)
 
@@ -192,9 +196,15 @@ class Klaviyo(Destination):
 
     def _present(self, batch: Sequence[Intent]) -> tuple[list[Intent], list[Outcome]]:
         """Splits off the intents whose profile is gone: an import or an event would create it again."""
-        held = self._properties(intent.vendor_id for intent in batch)
-        present = [intent for intent in batch if intent.vendor_id in held]
-        return present, [self._gone(intent) for intent in batch if intent.vendor_id not in held]
+        # A profile without an address is what such an event has made: the customer is another one now.
+        there = {
+            profile["id"]
+            for part in _filters(sorted({intent.vendor_id for intent in batch}))
+            for profile in self._profiles("id", part, _ADDRESSES)
+            if _has_address(profile)
+        }
+        present = [intent for intent in batch if intent.vendor_id in there]
+        return present, [self._gone(intent) for intent in batch if intent.vendor_id not in there]
 
     def _import(self, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
         present, outcomes = self._present(batch)
@@ -317,7 +327,8 @@ class Klaviyo(Destination):
     def _triggers_seen(self, intents: Sequence[Intent]) -> set[str]:
         """Which of these triggers Klaviyo has an event of, whoever has it now: profiles get merged, with their events.
 
-        One walk over the events of each metric from a little before the first of them can have been sent.
+        One walk over the events of each metric from a little before the first of them can have been sent. An event of
+        a profile without an address has reached nobody and does not count.
         """
         by_metric: dict[str, list[Intent]] = {}
         for intent in intents:
@@ -328,17 +339,38 @@ class Klaviyo(Destination):
             if metric_id is None:
                 continue
             since = min(intent.sent_at or intent.as_of for intent in part) - _LOOK_BACK
-            params = {
-                "filter": f'equals(metric_id,"{metric_id}"),greater-or-equal(datetime,{rfc3339(since)})',
-                "fields[event]": "event_properties",
-                "page[size]": "1000",
-            }
             wanted = {intent.subject_id for intent in part}
-            for event in self._pages(self._http.call("GET", "/api/events", params=params)):
-                seen.add(str((event["attributes"].get("event_properties") or {}).get("trigger_id")))
+            for event, profile in self._events(metric_id, since):
+                if profile is None or _has_address(profile):
+                    seen.add(str((event["attributes"].get("event_properties") or {}).get("trigger_id")))
                 if wanted <= seen:
                     break
         return seen
+
+    def _events(self, metric_id: str, since: datetime) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """The events of a metric, the newest first, each with its profile's addresses where Klaviyo shows them."""
+        params = {
+            "filter": f'equals(metric_id,"{metric_id}"),greater-or-equal(datetime,{rfc3339(since)})',
+            "fields[event]": "event_properties",
+            "fields[profile]": _ADDRESSES,
+            "include": "profile",
+            "page[size]": "1000",
+        }
+        for page in klaviyo_sends.whole_pages(self._http, self._http.call("GET", "/api/events", params=params)):
+            profiles = {row["id"]: row for row in page.get("included") or () if row["type"] == "profile"}
+            for event in page["data"]:
+                yield event, profiles.get(event["relationships"]["profile"]["data"]["id"])
+
+    def created_records(self, now: datetime) -> list[str]:
+        """Profiles without any address that have an event of roomtone from the last days."""
+        self._metric_id("")
+        created: dict[str, None] = {}
+        for name, metric_id in self._metrics.items():
+            if name in _OWN_METRICS:
+                for _, profile in self._events(metric_id, now - _CREATED_LOOK_BACK):
+                    if profile is not None and not _has_address(profile):
+                        created[str(profile["id"])] = None
+        return sorted(created)
 
     def _metric_id(self, name: str) -> str | None:
         """The id of a metric; None while Klaviyo has no event of it, which is when it makes one."""
@@ -351,6 +383,14 @@ class Klaviyo(Destination):
 def metric_name(kind: str) -> str:
     """The metric of a kind of recovery trigger: `free_shipping` is "Roomtone Free Shipping Due"."""
     return f"Roomtone {kind.replace('_', ' ').title()} Due"
+
+
+_OWN_METRICS = frozenset(metric_name(kind) for kind in RECOVERY_KINDS)
+
+
+def _has_address(profile: Mapping[str, Any]) -> bool:
+    """Whether a profile, asked for with its addresses, has one at all."""
+    return any(profile["attributes"].get(name) for name in _ADDRESSES.split(","))
 
 
 def _profile(intent: Intent, now: datetime) -> dict[str, Any]:
