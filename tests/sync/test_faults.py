@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
 
 from conftest import Sandbox
+from roomtone.clock import parse_instant
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection, Settings, load_settings
 from roomtone.stores.operational import OperationalStore
@@ -80,6 +82,27 @@ def test_retry_after_is_obeyed(
     vendor.faults = [Fault("PATCH", "/profiles/", "429", retry_after="7")]
     sync(mart.settings, mart.commit(now), "klaviyo")
     assert slept == [7.0]
+
+
+def test_many_events_leave_together_right_after_their_profiles_were_looked_for(
+    brand: Sandbox, mart: Mart, person: Person, vendor: FaultyVendor, witness: Witness
+) -> None:
+    now = brand.now()
+    triggers = [f"trigger-together-{number}" for number in range(45)]
+    for trigger in triggers:
+        mart.owe(person, trigger, now)
+    vendor.faults = [Fault("POST", "/events", "429", retry_after="7")]
+    assert sync(mart.settings, mart.commit(now), "klaviyo").total.done == 45
+    assert recorded(witness) == Counter(triggers)
+    first, last = (edge(n for n, (method, _, _) in enumerate(vendor.seen) if method == "POST") for edge in (min, max))
+    sent = [method for method, _, _ in vendor.seen[first - 1 : last + 1]]
+    together = [len(list(calls)) for method, calls in groupby(sent) if method == "POST"]
+    assert sent[0] == "GET"
+    assert sent.count("GET") == len(together), "a look for the profiles before each turn, and nothing else between"
+    assert together == [20, 20, 5, 1]
+    # Nothing more leaves in the seven seconds after the answer; the rest of that turn was under way already.
+    at = [parse_instant(entry["at"]) for entry in witness.entries("event_received")]
+    assert max(later - earlier for earlier, later in pairwise(at)) > timedelta(seconds=5)
 
 
 def test_what_stays_in_doubt_is_looked_up_and_not_sent_again(
