@@ -99,7 +99,7 @@ def test_many_events_leave_together_right_after_their_profiles_were_looked_for(
     together = [len(list(calls)) for method, calls in groupby(sent) if method == "POST"]
     assert sent[0] == "GET"
     assert sent.count("GET") == len(together), "a look for the profiles before each turn, and nothing else between"
-    assert together == [20, 20, 5, 1]
+    assert together == [25, 20, 1]
     # Nothing more leaves in the seven seconds after the answer; the rest of that turn was under way already.
     at = [parse_instant(entry["at"]) for entry in witness.entries("event_received")]
     assert max(later - earlier for earlier, later in pairwise(at)) > timedelta(seconds=5)

@@ -35,7 +35,7 @@ GIVEN_UP_AT_MOST = 3
 GIVEN_BACK_IN_A_ROW = TRIES
 LONGEST_WAIT_SECONDS = 60.0
 # So many calls of one destination are under way at a time, at most.
-AT_ONCE = 20
+AT_ONCE = 25
 _FIRST_WAIT_SECONDS = 0.25
 _TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
