@@ -160,6 +160,18 @@ def test_an_event_for_a_stranger_makes_no_profile_and_is_a_violation(brand: Any)
     assert [e["what"] for e in brand.log("violation")] == ["profile_created"]
 
 
+def test_an_event_to_an_id_that_is_gone_leaves_a_profile_without_an_address(brand: Any) -> None:
+    before = set(brand.world.marketing.profiles)
+    assert brand.ask("klaviyo", "POST", "/api/events", _event({"id": "01GONE", "attributes": {}})).status == 202
+    assert [e["what"] for e in brand.log("violation")] == ["profile_created"]
+    assert set(brand.world.marketing.profiles) == before
+    [made] = brand.ask("klaviyo", "GET", "/api/profiles", filter='any(id,["01GONE"])').body["data"]
+    assert (made["id"], made["attributes"]["email"]) == ("01GONE", None)
+    shown = brand.ask("klaviyo", "GET", "/api/events", include="profile", page__size=1).body
+    assert shown["data"][0]["relationships"]["profile"]["data"]["id"] == "01GONE"
+    assert [row["id"] for row in shown["included"]] == ["01GONE"]
+
+
 def test_an_import_is_asynchronous_and_says_which_rows_failed(brand: Any) -> None:
     good = {"type": "profile", "id": _maya(brand), "attributes": {"properties": {"roomtone_pause_sms": False}}}
     unknown = {"type": "profile", "id": "unknown", "attributes": {"properties": {"roomtone_pause_sms": False}}}

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from conftest import Sandbox, look_through
-from exchanges import Exchanges
 from roomtone.contract import SCOPES
 from roomtone.policies.publish import publish
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
@@ -148,7 +147,7 @@ class Mart:
 
 
 @pytest.fixture(scope="module")
-def brand(tmp_path_factory: pytest.TempPathFactory, exchanges: Exchanges) -> Iterator[Sandbox]:
+def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One brand for all tests here; each takes people and tickets of its own and reads the log from where it began."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", "200"]
     specs = load_settings().specs_dir
@@ -160,10 +159,12 @@ def brand(tmp_path_factory: pytest.TempPathFactory, exchanges: Exchanges) -> Ite
     line = process.stdout.readline()
     assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
     brand = Sandbox(line.split()[-1], process)
-    yield brand
-    assert look_through(brand), "the sandbox no longer answers: the calls that the tests made went unread"
-    process.terminate()
-    process.wait(timeout=20)
+    try:
+        yield brand
+        assert look_through(brand), "the sandbox no longer answers: the calls that the tests made went unread"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 def on_the_platform(brand: Sandbox) -> list[Person]:

@@ -8,9 +8,10 @@ import pytest
 from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
-from roomtone.stores.operational import OperationalStore
+from roomtone.stores.operational import OperationalStore, vendor_identities
 from roomtone.sync import sync
-from roomtone.sync.destinations.klaviyo import metric_name
+from roomtone.sync.destinations.klaviyo import Klaviyo, metric_name
+from roomtone.sync.reconcile import reconcile
 
 from .conftest import Mart, Person, Witness
 
@@ -108,3 +109,39 @@ def test_a_payload_that_is_no_json_object_is_named(brand: Sandbox, mart: Mart, p
     mart.events["trigger-broken"]["payload"] = "[1]"
     with pytest.raises(RoomtoneError, match="of trigger trigger-broken is not a JSON object"):
         sync(mart.settings, mart.commit(now), "klaviyo")
+
+
+def test_an_event_to_a_record_that_was_merged_away_under_it_is_found_and_sent_to_the_customer(
+    brand: Sandbox, mart: Mart, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform makes a profile of the old id, which has no address: the event has reached nobody."""
+    before = brand.get("/log", after=0)["last"]
+
+    def told(kind: str, fact: str) -> list[object]:
+        return [entry[fact] for entry in brand.get("/log", after=before, kind=kind)["entries"]]
+
+    now = brand.now()
+    gone = f"01GONE{person.profile_id}"
+    mart.owe(person, "trigger-merged", now, hours=24)
+    current = mart.commit(now)
+    store = OperationalStore(mart.settings)
+    with store.begin() as connection:
+        row = {"destination": "klaviyo", "customer_id": person.customer_id, "vendor_id": gone, "looked_up_at": now}
+        connection.execute(vendor_identities.insert().values(row))
+    store.close()
+    with monkeypatch.context() as between:
+        # The profile was there when it was looked for.
+        between.setattr(Klaviyo, "_present", lambda self, batch: (list(batch), []))
+        assert sync(mart.settings, current, "klaviyo").total.in_doubt == 1
+    assert told("event_received", "profile_id") == [None]
+    assert told("violation", "what") == ["profile_created"]
+
+    found = reconcile(mart.settings, "klaviyo")
+    assert found.created == 1
+    assert f"record {gone} has an event and no address: delete it there" in found.notes
+
+    for _ in range(3):
+        brand.advance(130)
+        sync(mart.settings, mart.commit(brand.now()), "klaviyo")
+    assert told("event_received", "profile_id") == [None, person.profile_id]
+    assert status_of(mart.settings, "trigger-merged") == "done"

@@ -2,28 +2,35 @@
 
 import csv
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import paramiko
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.sync import sync
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT
 from roomtone.sync.destinations.file_formats import COLUMNS, FORMATS, FORMULA_STARTS
 
-from .conftest import Mart, Person, Witness
-from .place import Place
+from .conftest import Mart, Person
+from .place import sftp_environ
 from .sftp_server import SftpServer
+
+SOMEBODY = Person("shop-1001", "ada@example.com", "P1")
 
 
 @pytest.fixture
-def settings(place: Place) -> Settings:
-    return load_settings(place.environ())
+def home(tmp_path: Path, sftp: SftpServer) -> dict[str, str]:
+    """The environment of a roomtone that writes files and asks no platform."""
+    return {"ROOMTONE_HOME": str(tmp_path / "home")} | sftp_environ(sftp)
+
+
+@pytest.fixture
+def settings(home: dict[str, str]) -> Settings:
+    return load_settings(home)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
@@ -43,11 +50,11 @@ def test_other_text_comes_back_as_it_was(text: str) -> None:
         assert form.read(RECOVERY_EVENT, form.write(RECOVERY_EVENT, [row]))["i"]["trigger_kind"] == text
 
 
-def test_no_cell_of_a_written_file_begins_a_formula(brand: Sandbox, mart: Mart, person: Person) -> None:
-    mart.pause(person, brand.now() + timedelta(days=14))
-    mart.profiles[person.customer_id]["roomtone_reason"] = "=1+1"
-    mart.owe(person, "@trigger", brand.now())
-    sync(mart.settings, mart.commit(brand.now()), "csv")
+def test_no_cell_of_a_written_file_begins_a_formula(mart: Mart) -> None:
+    mart.pause(SOMEBODY, datetime.now(UTC) + timedelta(days=14))
+    mart.profiles[SOMEBODY.customer_id]["roomtone_reason"] = "=1+1"
+    mart.owe(SOMEBODY, "@trigger", datetime.now(UTC))
+    sync(mart.settings, mart.commit(datetime.now(UTC)), "csv")
     files = list(mart.settings.sent_dir.rglob("*.csv"))
     assert len(files) == 2
     for path in files:
@@ -55,9 +62,9 @@ def test_no_cell_of_a_written_file_begins_a_formula(brand: Sandbox, mart: Mart, 
             assert [cell for cell in row if cell.startswith(FORMULA_STARTS)] == []
 
 
-def test_parquet_keeps_types(brand: Sandbox, mart: Mart, person: Person) -> None:
-    mart.pause(person, brand.now() + timedelta(days=14))
-    sync(mart.settings, mart.commit(brand.now()), "parquet")
+def test_parquet_keeps_types(mart: Mart) -> None:
+    mart.pause(SOMEBODY, datetime.now(UTC) + timedelta(days=14))
+    sync(mart.settings, mart.commit(datetime.now(UTC)), "parquet")
     [path] = (mart.settings.sent_dir / PROFILE_PROPERTIES).glob("*.parquet")
     types = {field.name: str(field.type) for field in pq.read_schema(path)}
     assert types["roomtone_pause_sales"] == "bool"
@@ -66,25 +73,23 @@ def test_parquet_keeps_types(brand: Sandbox, mart: Mart, person: Person) -> None
     assert list(types) == list(COLUMNS[PROFILE_PROPERTIES])
 
 
-def test_a_file_is_put_under_a_draft_name_and_renamed(
-    brand: Sandbox, mart: Mart, person: Person, sftp: SftpServer, witness: Witness
-) -> None:
+def test_a_file_is_put_under_a_draft_name_and_renamed(mart: Mart, sftp: SftpServer) -> None:
     sftp.opened.clear()
     sftp.renames.clear()
-    mart.pause(person, brand.now() + timedelta(days=14))
-    sync(mart.settings, mart.commit(brand.now()), "sftp")
+    mart.pause(SOMEBODY, datetime.now(UTC) + timedelta(days=14))
+    sync(mart.settings, mart.commit(datetime.now(UTC)), "sftp")
     final = "/in/profile_properties/sync-00000001.csv"
     draft = "/in/profile_properties/.sync-00000001.csv.part"
     assert (sftp.opened, sftp.renames) == ([draft], [(draft, final)])
     assert [path.name for path in (sftp.folder / "in" / PROFILE_PROPERTIES).glob(".*")] == []
 
 
-def told(place: Place, brand: Sandbox, person: Person, **environ: str) -> str:
-    settings = load_settings(place.environ() | environ)
+def told(home: dict[str, str], **environ: str) -> str:
+    settings = load_settings(home | environ)
     mart = Mart(settings)
-    mart.pause(person, brand.now() + timedelta(days=14))
+    mart.pause(SOMEBODY, datetime.now(UTC) + timedelta(days=14))
     with pytest.raises(RoomtoneError) as raised:
-        sync(settings, mart.commit(brand.now()), "sftp")
+        sync(settings, mart.commit(datetime.now(UTC)), "sftp")
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -105,41 +110,35 @@ OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJV7sGXpQfGYwYxG3b1zHbwk1tDq7bJ
         ({"ROOMTONE_SFTP_KEY_FILE": "/no/such/key"}, "ROOMTONE_SFTP_KEY_FILE: /no/such/key cannot be used"),
     ],
 )
-def test_what_does_not_fit_is_one_line(
-    *, place: Place, brand: Sandbox, person: Person, environ: dict[str, str], line: str
-) -> None:
-    assert line in told(place, brand, person, **environ)
+def test_what_does_not_fit_is_one_line(*, home: dict[str, str], environ: dict[str, str], line: str) -> None:
+    assert line in told(home, **environ)
 
 
-def test_another_key_of_the_pinned_kind_is_refused_before_the_password(
-    place: Place, brand: Sandbox, person: Person
-) -> None:
+def test_another_key_of_the_pinned_kind_is_refused_before_the_password(home: dict[str, str]) -> None:
     other = paramiko.ECDSAKey.generate()
     pinned = f"{other.get_name()} {other.get_base64()}"
-    line = told(place, brand, person, ROOMTONE_SFTP_HOST_KEY=pinned)
+    line = told(home, ROOMTONE_SFTP_HOST_KEY=pinned)
     assert "shows another host key than the pinned one; ask who runs it" in line
 
 
-def test_a_folder_that_may_not_be_written_is_one_line(
-    place: Place, brand: Sandbox, person: Person, sftp: SftpServer
-) -> None:
+def test_a_folder_that_may_not_be_written_is_one_line(home: dict[str, str], sftp: SftpServer) -> None:
     sftp.is_read_only = True
     try:
-        assert "may not be written at /in; give the user the folder" in told(place, brand, person)
+        assert "may not be written at /in; give the user the folder" in told(home)
     finally:
         sftp.is_read_only = False
 
 
 def test_a_key_file_signs_in_where_the_server_knows_it(
-    *, tmp_path: Path, place: Place, brand: Sandbox, person: Person, sftp: SftpServer
+    *, tmp_path: Path, home: dict[str, str], sftp: SftpServer
 ) -> None:
     key = paramiko.ECDSAKey.generate()
     path = tmp_path / "id_ecdsa"
     key.write_private_key_file(str(path))
     environ = {"ROOMTONE_SFTP_KEY_FILE": str(path), "ROOMTONE_SFTP_TOKEN": ""}
-    line = told(place, brand, person, **environ)
+    line = told(home, **environ)
     assert "does not let this user in; check ROOMTONE_SFTP_TOKEN or ROOMTONE_SFTP_KEY_FILE" in line
     sftp.authorized.append(key)
-    mart = Mart(load_settings(place.environ() | environ))
-    mart.pause(person, brand.now() + timedelta(days=14))
-    assert sync(mart.settings, mart.commit(brand.now()), "sftp").total.done == 1
+    mart = Mart(load_settings(home | environ))
+    mart.pause(SOMEBODY, datetime.now(UTC) + timedelta(days=14))
+    assert sync(mart.settings, mart.commit(datetime.now(UTC)), "sftp").total.done == 1

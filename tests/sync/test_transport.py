@@ -1,6 +1,8 @@
 """The transport alone: what may leave, how fast, and what is hidden."""
 
 from collections.abc import Callable
+from random import Random
+from threading import Barrier
 from typing import Any
 
 import httpx
@@ -9,7 +11,15 @@ import pytest
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.sync.destinations import klaviyo, zendesk
-from roomtone.sync.transport import Endpoint, Timing, Transport
+from roomtone.sync.transport import (
+    GIVEN_BACK_IN_A_ROW,
+    Endpoint,
+    Timing,
+    Transport,
+    VendorBusyError,
+    VendorUnansweredError,
+    _Pace,
+)
 
 ENDPOINTS = (Endpoint("GET", "/api/things/{}", 2, 60), Endpoint("POST", "/api/things", 2, 60, is_repeatable=False))
 
@@ -88,6 +98,93 @@ def test_calls_are_spaced_by_the_vendor_s_limits(transport: Any, clock: Clock) -
         client.call("GET", "/api/things/1")
     # 120 calls at 60 a minute, of which the first minute's worth was there from the start.
     assert clock.now - began >= 60
+
+
+def most_in_a_window(moments: list[float], seconds: float) -> int:
+    """The most calls that a vendor counts in any window, half open as its own."""
+    return max(sum(start <= moment < start + seconds - 1e-9 for moment in moments) for start in moments)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_window_of_the_vendor_ever_holds_more_than_it_allows(transport: Any, clock: Clock, seed: int) -> None:
+    """Calls take from no time to longer than a window, and the vendor counts each somewhere on its way."""
+    drawn = Random(seed)
+    counted: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        there, back = drawn.choice([0.0, 0.01, 0.3, 1.4]), drawn.choice([0.0, 0.02, 0.6])
+        counted.append(clock.now + there)
+        clock.now += there + back
+        return httpx.Response(200, json={})
+
+    client = transport(answer)
+    for _ in range(200):
+        client.call("GET", "/api/things/1")
+        clock.now += drawn.choice([0.0, 0.0, 0.0, 0.4, 20.0])
+    assert most_in_a_window(counted, 1) <= 2
+    assert most_in_a_window(counted, 60) <= 60
+
+
+def test_calls_that_are_under_way_count_until_a_window_after_their_answer() -> None:
+    pace = _Pace(Endpoint("POST", "/api/things", 4, 6))
+    assert pace.start(0.0, 3) == 0
+    assert pace.start(0.5) == 0
+    pace.end(0.9)
+    pace.end(1.0)
+    # Two of four are answered and two are not: the next may start a second after the first answer.
+    assert pace.start(1.0) == pytest.approx(0.9)
+    assert pace.start(1.95) == 0
+    # One that is not made after all gives its place back at once.
+    pace.end(None)
+    assert pace.start(1.96) == 0
+    pace.end(3.0)
+    pace.end(3.0)
+    pace.end(3.0)
+    # Six calls within a minute, of which one was not made: one more, and then none before the first is a minute old.
+    assert pace.start(5.0) == 0
+    assert pace.start(6.0) == pytest.approx(54.9)
+
+
+def test_a_limit_of_less_than_one_call_a_second_is_kept_too() -> None:
+    pace = _Pace(Endpoint("POST", "/api/things", 0.5, 30))
+    assert pace.start(0.0) == 0
+    pace.end(0.0)
+    assert pace.start(1.0) == pytest.approx(1.0)
+    assert pace.start(2.0) == 0
+
+
+def test_several_calls_start_at_once_and_one_that_is_told_to_wait_holds_those_after_it(
+    transport: Any, clock: Clock
+) -> None:
+    at_the_door = Barrier(2, timeout=10)
+    began = clock.now
+    started: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        started.append(clock.now - began)
+        # Neither is answered before both are there.
+        at_the_door.wait()
+        return httpx.Response(429, headers={"retry-after": "7"}) if len(started) <= 2 else httpx.Response(202)
+
+    client = transport(answer)
+    works = [lambda: client.call("POST", "/api/things", body={}, is_patient=False)] * 2
+    assert client.wait_for_turns("POST", "/api/things", 5) == 2
+    with pytest.raises(VendorBusyError):
+        client.at_once(works)
+    assert clock.now == began, "nothing waits while others are under way"
+    assert client.wait_for_turns("POST", "/api/things", 2) == 2
+    client.at_once(works)
+    client.close()
+    assert started == [0, 0, 7, 7]
+
+
+def test_after_a_row_of_calls_without_an_answer_a_patient_one_asks_first(transport: Any) -> None:
+    client = transport(lambda request: httpx.Response(500))
+    for _ in range(GIVEN_BACK_IN_A_ROW):
+        assert client.wait_for_turns("POST", "/api/things", 1) == 1
+        with pytest.raises(VendorUnansweredError):
+            client.call("POST", "/api/things", body={}, is_patient=False)
+    assert client.wait_for_turns("POST", "/api/things", 1) == 0
 
 
 def test_a_call_that_must_not_be_repeated_is_not(transport: Any) -> None:

@@ -34,6 +34,8 @@ class Marketing:
         # Nothing goes wrong until a test asks for it.
         self.faults: FaultPlan = NO_FAULTS
         self.event_visible_at: dict[str, datetime] = {}
+        # Profiles without an address that an event made, by the id it named, and since when.
+        self.strays: dict[str, datetime] = {}
         self._seen: set[tuple[str, str, str]] = set()
         self._seed = seed
         self._witness = witness
@@ -76,7 +78,32 @@ class Marketing:
         value: float | None = None,
     ) -> Event | None:
         """Records an event; None when this profile and metric already have one with this `unique_id`."""
-        key = (profile.id, metric, unique_id)
+        event = self._record(
+            profile.id, metric, properties, at=at, arrived_at=arrived_at, unique_id=unique_id, value=value
+        )
+        if event is not None:
+            profile.last_event_at = max(profile.last_event_at or event.at, event.at)
+        return event
+
+    def record_for_nobody(
+        self, profile_id: str, metric: str, properties: Mapping[str, Any], *, at: datetime, unique_id: str
+    ) -> None:
+        """Records an event under an id that is gone: it makes a profile that has no address and reaches nobody."""
+        self.strays.setdefault(profile_id, at)
+        self._record(profile_id, metric, properties, at=at, arrived_at=at, unique_id=unique_id, value=None)
+
+    def _record(
+        self,
+        profile_id: str,
+        metric: str,
+        properties: Mapping[str, Any],
+        *,
+        at: datetime,
+        arrived_at: datetime,
+        unique_id: str,
+        value: float | None,
+    ) -> Event | None:
+        key = (profile_id, metric, unique_id)
         if key in self._seen:
             return None
         self._seen.add(key)
@@ -87,7 +114,7 @@ class Marketing:
             id=token(self._seed, "event", *key, prefix="4", length=11),
             uuid=uuid(self._seed, "event", *key),
             metric=metric,
-            profile_id=profile.id,
+            profile_id=profile_id,
             at=at,
             arrived_at=arrived_at,
             properties={**properties, "$event_id": unique_id},
@@ -97,7 +124,6 @@ class Marketing:
         self.events[event.id] = event
         self.event_visible_at[event.id] = arrived_at + self.faults.visibility_lag()
         insort(self.event_order, (event.at, event.id))
-        profile.last_event_at = max(profile.last_event_at or at, at)
         return event
 
     def update_properties(self, profile: Profile, wanted: Mapping[str, Any], at: datetime) -> dict[str, Any]:

@@ -171,7 +171,12 @@ class MarketingApi:
         page, links = page_of(found, call, lambda p: f"{key(p)}|{p.id}", default=20, most=100)
         extra = "subscriptions" in call.params.get("additional-fields[profile]", "")
         rows = [shapes.profile(p, call.base_url, has_subscriptions=extra, at=call.at) for p in page]
+        asked = [value for clause in clauses if clause.field == "id" for value in clause.values]
+        rows += [self._stray(number, call) for number in dict.fromkeys(asked) if number in self._state.strays]
         return Reply(200, {"data": rows, "links": links})
+
+    def _stray(self, number: str, call: Call) -> dict[str, Any]:
+        return shapes.stray_profile(number, self._state.strays[number], call.base_url)
 
     def _candidates(self, clauses: list[Clause]) -> Iterable[Profile]:
         """The profiles that may meet the clauses: those with the ids asked for, else all."""
@@ -216,7 +221,12 @@ class MarketingApi:
             extra += [shapes.metric(name, *state.metrics[name], call.base_url) for name in names]
         if "profile" in included:
             people = dict.fromkeys(e.profile_id for e in events)
-            extra += [shapes.profile(state.profiles[number], call.base_url) for number in people]
+            extra += [
+                shapes.profile(state.profiles[number], call.base_url)
+                if number in state.profiles
+                else self._stray(number, call)
+                for number in people
+            ]
         if extra:
             body["included"] = extra
         body["links"] = links

@@ -87,6 +87,21 @@ def profile(
     return {"type": "profile", "id": found.id, "attributes": attributes, "links": {"self": f"{url}/"}}
 
 
+def stray_profile(number: str, made: datetime, base_url: str) -> dict[str, Any]:
+    """A profile of which nothing is known but that it has an event."""
+    names = ("email", "phone_number", "external_id", "first_name", "last_name", "organization", "locale", "title")
+    attributes = dict.fromkeys((*names, "image"))
+    attributes |= dict.fromkeys(("created", "updated", "last_event_date"), offset_text(made))
+    location = {"timezone": None, "country": None, "city": None}
+    url = f"{base_url}/api/profiles/{number}"
+    return {
+        "type": "profile",
+        "id": number,
+        "attributes": {**attributes, "location": location, "properties": {}},
+        "links": {"self": f"{url}/"},
+    }
+
+
 def _subscriptions(found: Profile) -> dict[str, Any]:
     changed = offset_text(found.consent_changed_at) if found.consent_changed_at else None
 

@@ -1,6 +1,7 @@
 """The writing calls of the marketing platform: profile properties, bulk imports, events.
 
-None of them creates a profile here. Where the vendor would have created one, the witness logs a violation.
+None of them creates a person here. Where the vendor would have created a profile, the witness logs a violation; an
+event to an id that is gone leaves a profile without an address, as at the vendor.
 """
 
 import json
@@ -107,6 +108,8 @@ class MarketingWrites:
             self._violation(call.at, "profile_created", {"metric": metric, "identifier": _identifiers(person)})
             facts |= {"profile_id": None, "external_id": None, "is_duplicate": False}
             self._witness.record(call.at, "event_received", facts)
+            if person.get("id"):
+                self._state.record_for_nobody(str(person["id"]), metric, properties, at=at, unique_id=unique_id)
             return Reply(202)
         if self._state.faults.drops():
             # Accepted, and lost on the way: nobody hears of it again.

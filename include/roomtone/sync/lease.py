@@ -9,6 +9,7 @@ two instructions carries an id that the vendor knows already, or sets a state th
 
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ class Lease:
         self._seconds = seconds
         self._timer = timer
         self._valid_until = 0.0
+        self._checking = threading.Lock()
         self.holder = _myself()
         self.epoch = 0
 
@@ -66,9 +68,11 @@ class Lease:
 
         Raises LeaseLostError where somebody else has taken it.
         """
-        if self._valid_until - self._timer() < self._seconds / 2:
-            with self._store.begin() as connection:
-                self.guard(connection)
+        # Several calls may be under way: the first that finds it short renews it for all.
+        with self._checking:
+            if self._valid_until - self._timer() < self._seconds / 2:
+                with self._store.begin() as connection:
+                    self.guard(connection)
 
     def guard(self, connection: sa.Connection) -> None:
         """Renews the lease within a transaction, which thereby belongs to this epoch or raises LeaseLostError.

@@ -37,7 +37,10 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class ReconcileReport:
-    """What was compared and found, in records; `notes` name the sends that leave nobody out, one line each."""
+    """What was compared and found, in records; `notes` name the sends that leave nobody out, one line each.
+
+    `created`: records without an address that an event of roomtone has made, each named in `notes` too.
+    """
 
     destination: str
     compared: int = 0
@@ -47,6 +50,7 @@ class ReconcileReport:
     by_hand: int = 0
     missing: int = 0
     sends_without_exclusion: int = 0
+    created: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     def as_text(self) -> str:
@@ -135,6 +139,7 @@ def reconcile(settings: Settings, destination: str, timing: Timing | None = None
                     if not any(hold.reason == "rolled back" for hold in holds.open_holds(store, destination)):
                         _repair(outbox, delivery, repairs, total)
                     sends = target.promotional_sends()
+                    created = target.created_records(clock.now(settings))
                 is_complete = True
             finally:
                 outbox.end_run(own_run, clock.now(settings), total, is_complete)
@@ -149,7 +154,11 @@ def reconcile(settings: Settings, destination: str, timing: Timing | None = None
             by_hand=len({d.held.subject_id for d in found.differences if d.verdict == BY_HAND}),
             missing=found.missing,
             sends_without_exclusion=len(notes),
-            notes=notes,
+            created=len(created),
+            notes=(
+                *notes,
+                *(f"record {vendor_id} has an event and no address: delete it there" for vendor_id in created),
+            ),
         )
     finally:
         store.close()

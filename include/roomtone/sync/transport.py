@@ -4,13 +4,16 @@ import logging
 import random
 import re
 import ssl
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import httpcore
 import httpx
@@ -19,17 +22,20 @@ from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 # The client's own log lines hold whole addresses, and a filter in a query holds e-mail addresses.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 TRIES = 6
 BUDGET_SECONDS = 90.0
-# After so many calls in a row that stayed without a usable answer, the vendor counts as down.
+# After so many calls of one endpoint in a row that stayed without a usable answer, the vendor counts as down.
 GIVEN_UP_AT_MOST = 3
-# A call that may be made later is given back unanswered, unless as many in a row have failed as one is tried.
+# After so many calls in a row that were given back unanswered, a patient one asks whether the vendor answers at all.
 GIVEN_BACK_IN_A_ROW = TRIES
 LONGEST_WAIT_SECONDS = 60.0
+# So many calls of one destination are under way at a time, at most.
+AT_ONCE = 20
 _FIRST_WAIT_SECONDS = 0.25
 _TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
@@ -82,30 +88,79 @@ class Timing:
     lease_seconds: float = 30.0
 
 
-@dataclass
-class _Bucket:
-    """Two token buckets, one a second and one a minute, both full at the start."""
+class _Window:
+    """At most `most` calls in any `seconds`, as the vendor counts them.
 
-    endpoint: Endpoint
-    tokens: list[float] = field(default_factory=list)
-    filled_at: float = 0.0
-    held_until: float = 0.0
+    The vendor counts a call somewhere between its start and its answer. So a call takes its place when it starts and
+    gives it back `seconds` after its answer: however long each was under way, no window there ever holds more.
+    """
 
-    def wait_seconds(self, now: float) -> float:
-        """Takes a token and returns 0, or returns how long to wait for one."""
-        if now < self.held_until:
-            return self.held_until - now
-        sizes = (max(self.endpoint.per_second, 1.0), max(self.endpoint.per_minute, 1.0))
-        rates = (self.endpoint.per_second, self.endpoint.per_minute / 60.0)
-        passed = now - self.filled_at
-        self.filled_at = now
-        filled = zip(self.tokens, sizes, rates, strict=True)
-        self.tokens = [min(size, had + passed * rate) for had, size, rate in filled] if self.tokens else list(sizes)
-        lacking = max((1.0 - had) / rate for had, rate in zip(self.tokens, rates, strict=True))
-        if lacking <= 0:
-            self.tokens = [had - 1.0 for had in self.tokens]
+    def __init__(self, per_unit: float, unit_seconds: float) -> None:
+        self.most = max(1, int(per_unit))
+        self.seconds = unit_seconds * self.most / per_unit
+        self._under_way = 0
+        self._answered: deque[float] = deque()
+
+    def wait_seconds(self, now: float, count: int) -> float:
+        """How long until `count` more calls may start; 0 also where only answers can tell."""
+        while self._answered and now - self._answered[0] >= self.seconds:
+            self._answered.popleft()
+        lacking = self._under_way + len(self._answered) + min(count, self.most) - self.most
+        if lacking <= 0 or not self._answered:
             return 0.0
-        return lacking
+        return self._answered[min(lacking, len(self._answered)) - 1] + self.seconds - now
+
+    def start(self, count: int) -> None:
+        self._under_way += count
+
+    def end(self, now: float | None) -> None:
+        self._under_way -= 1
+        if now is not None:
+            self._answered.append(now)
+
+
+class _Pace:
+    """The burst and the steady limit of one endpoint, the vendor's own word to wait, and how it has answered lately.
+
+    Per endpoint, for one of them may be down while the others are well: `given_up` patient calls and `given_back`
+    others have stayed without a usable answer since the last one.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._windows = (_Window(endpoint.per_second, 1.0), _Window(endpoint.per_minute, 60.0))
+        self._lock = threading.Lock()
+        self.most = min(window.most for window in self._windows)
+        self._held_until = 0.0
+        self.given_up = 0
+        self.given_back = 0
+
+    def start(self, now: float, count: int = 1) -> float:
+        """Takes places for `count` calls, at most `most`, and returns 0, or returns how long to wait for them."""
+        with self._lock:
+            wait = max(self._held_until - now, *(window.wait_seconds(now, count) for window in self._windows))
+            if wait <= 0:
+                for window in self._windows:
+                    window.start(count)
+            return max(0.0, wait)
+
+    def end(self, now: float | None) -> None:
+        """A call has been answered or will not be; None for one that was not made after all."""
+        with self._lock:
+            for window in self._windows:
+                window.end(now)
+
+    def hold(self, until: float) -> None:
+        """The vendor asks everybody to wait, not only the call that it told so."""
+        with self._lock:
+            self._held_until = max(self._held_until, until)
+
+    def is_well(self) -> None:
+        with self._lock:
+            self.given_up = self.given_back = 0
+
+    def is_unwell(self) -> None:
+        with self._lock:
+            self.given_back += 1
 
 
 class Transport:
@@ -127,11 +182,10 @@ class Transport:
         self._base = connection.url
         self._secrets = [secret for secret in (connection.token, *headers.values()) if len(secret) >= 8]
         self._endpoints = tuple(endpoints)
-        self._buckets = {endpoint: _Bucket(endpoint) for endpoint in endpoints}
+        self._paces = {endpoint: _Pace(endpoint) for endpoint in endpoints}
         self._sleep = timing.sleep
         self._timer = timing.timer
-        self._given_up = 0
-        self._given_back = 0
+        self._hands: ThreadPoolExecutor | None = None
         self.check: Callable[[], None] = _always_may_send
         self._headers: Mapping[str, str] = {}
         self.epoch = 0
@@ -145,6 +199,8 @@ class Transport:
         )
 
     def close(self) -> None:
+        if self._hands is not None:
+            self._hands.shutdown()
         self._client.close()
 
     def sleep(self, seconds: float) -> None:
@@ -174,9 +230,9 @@ class Transport:
         """Makes one call and returns the answer's JSON, None for an empty one.
 
         `body` is sent as JSON, bytes as they are. `is_repeatable` says it of this call where the endpoint cannot. One
-        that is not `is_patient` is made once and raises at once where it is not answered, for the caller to make it
-        again after others; only where the vendor seems to answer nobody is it waited for like any other.
-        Raises one of the four errors above, each a RoomtoneError.
+        that is not `is_patient` is made once, in a turn that `wait_for_turns` took for it, waits for nothing, and
+        raises VendorBusyError or VendorUnansweredError where it is not answered, for the caller to make it again after
+        others. Raises one of the four errors above, each a RoomtoneError.
         """
         endpoint = self._allowed(method, path)
         request = self._client.build_request(
@@ -188,8 +244,45 @@ class Transport:
             headers=({"content-type": media_type} if body is not None else {}) | dict(headers or {}),
         )
         request.headers["user-agent"] = f"roomtone (epoch {self.epoch})"
+        if not is_patient:
+            return self._exchange_once(endpoint, request)
         repeatable = endpoint.is_repeatable if is_repeatable is None else is_repeatable
-        return self._exchange(endpoint, request, repeatable, is_patient)
+        return self._exchange(endpoint, request, repeatable)
+
+    def wait_for_turns(self, method: str, path: str, most: int) -> int:
+        """Waits until several calls may start at once and takes their turns; returns how many, from 1 to `most`.
+
+        Each turn is for one call that is not patient. 0 where calls have stayed unanswered for too long in a row: then
+        a patient one should find out whether the vendor answers anybody.
+        """
+        pace = self._paces[self._allowed(method, path)]
+        if pace.given_back >= GIVEN_BACK_IN_A_ROW:
+            return 0
+        count = min(most, AT_ONCE, pace.most)
+        while (wait_seconds := pace.start(self._timer(), count)) > 0:
+            self.sleep(wait_seconds)
+        return count
+
+    def give_turns_back(self, method: str, path: str, count: int) -> None:
+        """Turns that were taken and for which there is no call after all."""
+        pace = self._paces[self._allowed(method, path)]
+        for _ in range(count):
+            pace.end(None)
+
+    def at_once(self, works: Sequence[Callable[[], T]]) -> list[T]:
+        """Does several things at a time, at most `AT_ONCE`, and returns what each returned, in order.
+
+        What one of them raises is raised when all have ended.
+        """
+        if len(works) <= 1:
+            return [work() for work in works]
+        # The lease is renewed before, so that they need not ask the store side by side.
+        self.check()
+        if self._hands is None:
+            self._hands = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=self._name)
+        under_way = [self._hands.submit(work) for work in works]
+        wait(under_way)
+        return [each.result() for each in under_way]
 
     def follow(self, link: str) -> Any:
         """The next page at an absolute `link` that the vendor gave; one that leads elsewhere is refused."""
@@ -197,7 +290,7 @@ class Transport:
             raise RoomtoneError(f"{self._name} page link", "leads to another host", "check the connection's URL")
         request = self._client.build_request("GET", link)
         path = httpx.URL(link).path.removeprefix(httpx.URL(self._base).path.rstrip("/"))
-        return self._exchange(self._allowed("GET", path), request, True, True)
+        return self._exchange(self._allowed("GET", path), request, True)
 
     def _allowed(self, method: str, path: str) -> Endpoint:
         for endpoint in self._endpoints:
@@ -207,38 +300,30 @@ class Transport:
             f"{self._name} call", f"{method} {path[:80]} is not allowed", "this client has no such call"
         )
 
-    def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool, is_patient: bool) -> Any:
+    def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool) -> Any:
         thing = f"{self._name} {endpoint.method} {endpoint.path}"
         deadline = self._timer() + BUDGET_SECONDS
         # An earlier try of a writing call may have had its effect, whatever the last one is told.
         is_doubtful = False
         for attempt in range(1, TRIES + 1):
-            self._wait_for_token(endpoint)
+            self._wait_for_turn(endpoint)
             is_last = attempt == TRIES or self._timer() > deadline
-            wait = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
-            self.check()
+            wait_seconds = _first_wait() * 2 ** (attempt - 1)
             try:
-                response = self._client.send(request)
+                response = self._send(endpoint, request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 if is_last or "CERTIFICATE" in str(error).upper():
-                    raise VendorUnreachableError(
-                        thing, self.redacted(str(error)), "check the address and that it is up"
-                    ) from error
+                    raise self._unreachable(thing, error) from error
                 reason = type(error).__name__
             except httpx.TransportError as error:
                 if is_last or not is_repeatable:
-                    self._give_up(thing, None, type(error).__name__)
-                if not is_patient:
-                    self._give_back(thing, None, type(error).__name__)
+                    self._give_up(endpoint, thing, None, type(error).__name__)
                 reason = type(error).__name__
                 is_doubtful = endpoint.method != "GET"
             else:
-                for hook in exchange_hooks:
-                    hook(request, response)
                 log.debug("%s: %s on try %d", thing, response.status_code, attempt)
-                self._headers = response.headers
                 if response.status_code != 429 and response.status_code < 500:
-                    self._given_up = self._given_back = 0
+                    self._paces[endpoint].is_well()
                     if is_doubtful and response.status_code in (400, 404, 409, 410, 413, 422):
                         raise VendorUnansweredError(
                             thing,
@@ -250,35 +335,63 @@ class Transport:
                 is_safe = is_repeatable or response.status_code == 429
                 if is_last or asked > LONGEST_WAIT_SECONDS or not is_safe:
                     status = None if is_doubtful else response.status_code
-                    self._give_up(thing, status, f"answered {response.status_code}")
+                    self._give_up(endpoint, thing, status, f"answered {response.status_code}")
                 is_doubtful |= response.status_code >= 500 and endpoint.method != "GET"
-                wait = max(wait, asked)
+                wait_seconds = max(wait_seconds, asked)
                 reason = str(response.status_code)
-                if not is_patient:
-                    if response.status_code == 429:
-                        # The vendor asks everybody to wait, not only this call.
-                        self._buckets[endpoint].held_until = self._timer() + wait
-                    self._give_back(thing, None if is_doubtful else response.status_code, f"answered {reason}")
-            log.warning("%s: %s on try %d, again in %.1f s", thing, reason, attempt, wait)
-            self.sleep(wait)
+            log.warning("%s: %s on try %d, again in %.1f s", thing, reason, attempt, wait_seconds)
+            self.sleep(wait_seconds)
         raise AssertionError("the last try returns or raises")
 
-    def _wait_for_token(self, endpoint: Endpoint) -> None:
-        while (wait := self._buckets[endpoint].wait_seconds(self._timer())) > 0:
-            self.sleep(wait)
+    def _exchange_once(self, endpoint: Endpoint, request: httpx.Request) -> Any:
+        """One try in a turn that has been taken already; nothing here waits, for others are under way beside it."""
+        thing = f"{self._name} {endpoint.method} {endpoint.path}"
+        again = "it is sent again after others"
+        try:
+            response = self._send(endpoint, request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if "CERTIFICATE" in str(error).upper():
+                raise self._unreachable(thing, error) from error
+            self._paces[endpoint].is_unwell()
+            raise VendorBusyError(thing, type(error).__name__, again) from error
+        except httpx.TransportError as error:
+            self._paces[endpoint].is_unwell()
+            raise VendorUnansweredError(thing, type(error).__name__, again) from error
+        log.debug("%s: %s", thing, response.status_code)
+        if response.status_code == 429:
+            asked = max(_retry_after(response), _first_wait())
+            self._paces[endpoint].hold(self._timer() + min(asked, LONGEST_WAIT_SECONDS))
+            self._paces[endpoint].is_unwell()
+            raise VendorBusyError(thing, "answered 429", again)
+        if response.status_code >= 500:
+            self._paces[endpoint].is_unwell()
+            raise VendorUnansweredError(thing, f"answered {response.status_code}", again)
+        self._paces[endpoint].is_well()
+        return self._answer(thing, response)
 
-    def _give_back(self, thing: str, status: int | None, reason: str) -> None:
-        """Raises what a call ends with that may be made again after others; returns where none of these is answered."""
-        self._given_back += 1
-        if self._given_back >= GIVEN_BACK_IN_A_ROW:
-            return
-        if status == 429:
-            raise VendorBusyError(thing, reason, "it is sent again after others")
-        raise VendorUnansweredError(thing, reason, "it is sent again after others")
+    def _send(self, endpoint: Endpoint, request: httpx.Request) -> httpx.Response:
+        """Makes a call in the turn that was taken for it, and shows the answer to whoever looks on."""
+        try:
+            self.check()
+            response = self._client.send(request)
+        finally:
+            self._paces[endpoint].end(self._timer())
+        for hook in exchange_hooks:
+            hook(request, response)
+        self._headers = response.headers
+        return response
 
-    def _give_up(self, thing: str, status: int | None, reason: str) -> NoReturn:
-        self._given_up += 1
-        if self._given_up >= GIVEN_UP_AT_MOST:
+    def _wait_for_turn(self, endpoint: Endpoint) -> None:
+        while (wait_seconds := self._paces[endpoint].start(self._timer())) > 0:
+            self.sleep(wait_seconds)
+
+    def _unreachable(self, thing: str, error: Exception) -> VendorUnreachableError:
+        return VendorUnreachableError(thing, self.redacted(str(error)), "check the address and that it is up")
+
+    def _give_up(self, endpoint: Endpoint, thing: str, status: int | None, reason: str) -> NoReturn:
+        pace = self._paces[endpoint]
+        pace.given_up += 1
+        if pace.given_up >= GIVEN_UP_AT_MOST:
             raise VendorUnreachableError(
                 thing, f"{reason}, as {GIVEN_UP_AT_MOST} calls in a row", "wait until it is well, then run again"
             )
@@ -334,8 +447,8 @@ class _FencedCarrier(httpx.HTTPTransport):
         self._pool.close()
         self._pool = httpcore.ConnectionPool(
             ssl_context=_certificates(),
-            max_connections=4,
-            max_keepalive_connections=2,
+            max_connections=AT_ONCE,
+            max_keepalive_connections=AT_ONCE,
             keepalive_expiry=5.0,
             network_backend=_FencedBackend(check),
         )
@@ -375,6 +488,10 @@ class _FencedStream(httpcore.NetworkStream):
 def _certificates() -> ssl.SSLContext:
     """The authorities that a vendor's certificate is checked against; reading them takes longer than most calls."""
     return httpx.create_ssl_context(trust_env=False)
+
+
+def _first_wait() -> float:
+    return _FIRST_WAIT_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -158,6 +158,10 @@ class Destination(ABC):
         """The campaigns and flows that are live or scheduled; empty where they cannot be asked for."""
         return []
 
+    def created_records(self, now: datetime) -> list[str]:  # noqa: ARG002 - for those that can be asked
+        """Records that a call of roomtone has made against the rule; empty where that cannot happen or be seen."""
+        return []
+
     def close(self) -> None:
         """Ends connections."""
         if self._http is not None:

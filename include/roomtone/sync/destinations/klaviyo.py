@@ -6,12 +6,13 @@ subscriptions, suppressions or lists.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from roomtone.contract import RECOVERY_KINDS
 from roomtone.settings import Connection
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync import checkpoints
@@ -59,10 +60,12 @@ _URGENT_TIER = 3
 _JOB_WAITS_SECONDS = (0.2, 0.3, 0.5, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 20.0)
 # Up to so many events that may have arrived are sent again at once, under their ids; of more a page is read first.
 _LOOKED_FOR_ABOVE = 20
-# Events for whose profiles one looks together, right before they are sent.
-_SEEN_AT_ONCE = 50
+_EVENTS = "/api/events"
 # Between the turns in which events are sent that were not answered before.
-_TURN_WAITS_SECONDS = (0.2, 0.4, 0.8)
+_TURN_WAITS_SECONDS = (0.2, 0.4, 0.8, 1.6, 3.2)
+_ADDRESSES = "email,phone_number,external_id"
+# Reconciliation looks so far back for profiles that an event has made.
+_CREATED_LOOK_BACK = timedelta(days=2)
 # Clocks differ; an event is looked for from a little before it can have been sent.
 _LOOK_BACK = timedelta(minutes=5)
 
@@ -193,9 +196,15 @@ class Klaviyo(Destination):
 
     def _present(self, batch: Sequence[Intent]) -> tuple[list[Intent], list[Outcome]]:
         """Splits off the intents whose profile is gone: an import or an event would create it again."""
-        held = self._properties(intent.vendor_id for intent in batch)
-        present = [intent for intent in batch if intent.vendor_id in held]
-        return present, [self._gone(intent) for intent in batch if intent.vendor_id not in held]
+        # A profile without an address is what such an event has made: the customer is another one now.
+        there = {
+            profile["id"]
+            for part in _filters(sorted({intent.vendor_id for intent in batch}))
+            for profile in self._profiles("id", part, _ADDRESSES)
+            if _has_address(profile)
+        }
+        present = [intent for intent in batch if intent.vendor_id in there]
+        return present, [self._gone(intent) for intent in batch if intent.vendor_id not in there]
 
     def _import(self, batch: Sequence[Intent], now: datetime) -> list[Outcome]:
         present, outcomes = self._present(batch)
@@ -265,7 +274,7 @@ class Klaviyo(Destination):
         return failed
 
     def _send_events(self, batch: Sequence[Intent]) -> list[Outcome]:
-        """Sends the events one by one. One that stays without an answer waits behind the others, not they for it.
+        """Sends the events, several at a time. One that stays without an answer waits behind the others.
 
         Among many, one that may have arrived is not sent again before it was looked for: a page shows a thousand.
         """
@@ -274,46 +283,52 @@ class Klaviyo(Destination):
         doubtful: set[str] = set()
         for wait in (*_TURN_WAITS_SECONDS, None):
             turn, left = left, []
-            for intent in self._just_seen(turn, doubtful, outcomes):
-                body = {"data": _event(intent)}
-                outcome = self._outcome(intent, "POST", "/api/events", body, is_patient=wait is None)
-                is_left = outcome.answer is Answer.DEFERRED or (outcome.answer is Answer.UNKNOWN and not is_looked_for)
-                if wait is not None and is_left:
-                    left.append(intent)
-                    doubtful |= {intent.intent_id} if outcome.answer is Answer.UNKNOWN else set()
-                elif intent.intent_id in doubtful and outcome.answer is not Answer.ACCEPTED:
-                    # An earlier try may have had its effect, whatever the last one was told.
-                    outcomes.append(replace(outcome, answer=Answer.UNKNOWN))
-                else:
-                    outcomes.append(outcome)
+            while turn:
+                part, answered = self._send_some(turn)
+                turn = turn[len(part) :]
+                for intent, outcome in zip(part, answered, strict=True):
+                    is_doubtful = outcome.answer is Answer.UNKNOWN
+                    if wait is not None and (outcome.answer is Answer.DEFERRED or (is_doubtful and not is_looked_for)):
+                        left.append(intent)
+                        doubtful |= {intent.intent_id} if is_doubtful else set()
+                    elif intent.intent_id in doubtful and outcome.answer is not Answer.ACCEPTED:
+                        # An earlier try may have had its effect, whatever the last one was told.
+                        outcomes.append(replace(outcome, answer=Answer.UNKNOWN))
+                    else:
+                        outcomes.append(outcome)
+            if not left:
+                break
             # For those that were told to wait the vendor's own pause is kept before the next call.
             if wait and doubtful & {intent.intent_id for intent in left}:
                 self._http.sleep(wait)
         return outcomes
 
-    def _just_seen(
-        self, intents: Sequence[Intent], doubtful: AbstractSet[str], outcomes: list[Outcome]
-    ) -> Iterator[Intent]:
-        """The intents whose profile was there a moment ago, a few at a time; the others get their outcome.
+    def _send_some(self, events: Sequence[Intent]) -> tuple[Sequence[Intent], list[Outcome]]:
+        """Sends as many of the first events as may leave at once; returns them and what became of each.
 
-        Profiles are merged at any time, and an event to one that is gone makes it again.
+        Their turns are waited for before their profiles are looked for, and nothing is waited for after it: an event
+        to a profile that is merged away in between would make it again.
         """
-        for start in range(0, len(intents), _SEEN_AT_ONCE):
-            part = intents[start : start + _SEEN_AT_ONCE]
-            try:
-                present, unsent = self._present(part)
-            except (VendorBusyError, VendorUnansweredError) as error:
-                present, unsent = [], [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in part]
-            outcomes += [
-                replace(outcome, answer=Answer.UNKNOWN) if outcome.intent_id in doubtful else outcome
-                for outcome in unsent
-            ]
-            yield from present
+        turns = self._http.wait_for_turns("POST", _EVENTS, len(events))
+        part = events[: turns or 1]
+        try:
+            present, outcomes = self._present(part)
+        except (VendorBusyError, VendorUnansweredError) as error:
+            present, outcomes = [], [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in part]
+        if turns:
+            self._http.give_turns_back("POST", _EVENTS, turns - len(present))
+        outcomes += self._http.at_once([partial(self._send_event, event, is_patient=not turns) for event in present])
+        by_id = {outcome.intent_id: outcome for outcome in outcomes}
+        return part, [by_id[intent.intent_id] for intent in part]
+
+    def _send_event(self, event: Intent, *, is_patient: bool) -> Outcome:
+        return self._outcome(event, "POST", _EVENTS, {"data": _event(event)}, is_patient=is_patient)
 
     def _triggers_seen(self, intents: Sequence[Intent]) -> set[str]:
         """Which of these triggers Klaviyo has an event of, whoever has it now: profiles get merged, with their events.
 
-        One walk over the events of each metric from a little before the first of them can have been sent.
+        One walk over the events of each metric from a little before the first of them can have been sent. An event of
+        a profile without an address has reached nobody and does not count.
         """
         by_metric: dict[str, list[Intent]] = {}
         for intent in intents:
@@ -324,17 +339,38 @@ class Klaviyo(Destination):
             if metric_id is None:
                 continue
             since = min(intent.sent_at or intent.as_of for intent in part) - _LOOK_BACK
-            params = {
-                "filter": f'equals(metric_id,"{metric_id}"),greater-or-equal(datetime,{rfc3339(since)})',
-                "fields[event]": "event_properties",
-                "page[size]": "1000",
-            }
             wanted = {intent.subject_id for intent in part}
-            for event in self._pages(self._http.call("GET", "/api/events", params=params)):
-                seen.add(str((event["attributes"].get("event_properties") or {}).get("trigger_id")))
+            for event, profile in self._events(metric_id, since):
+                if profile is None or _has_address(profile):
+                    seen.add(str((event["attributes"].get("event_properties") or {}).get("trigger_id")))
                 if wanted <= seen:
                     break
         return seen
+
+    def _events(self, metric_id: str, since: datetime) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """The events of a metric, the newest first, each with its profile's addresses where Klaviyo shows them."""
+        params = {
+            "filter": f'equals(metric_id,"{metric_id}"),greater-or-equal(datetime,{rfc3339(since)})',
+            "fields[event]": "event_properties",
+            "fields[profile]": _ADDRESSES,
+            "include": "profile",
+            "page[size]": "1000",
+        }
+        for page in klaviyo_sends.whole_pages(self._http, self._http.call("GET", "/api/events", params=params)):
+            profiles = {row["id"]: row for row in page.get("included") or () if row["type"] == "profile"}
+            for event in page["data"]:
+                yield event, profiles.get(event["relationships"]["profile"]["data"]["id"])
+
+    def created_records(self, now: datetime) -> list[str]:
+        """Profiles without any address that have an event of roomtone from the last days."""
+        self._metric_id("")
+        created: dict[str, None] = {}
+        for name, metric_id in self._metrics.items():
+            if name in _OWN_METRICS:
+                for _, profile in self._events(metric_id, now - _CREATED_LOOK_BACK):
+                    if profile is not None and not _has_address(profile):
+                        created[str(profile["id"])] = None
+        return sorted(created)
 
     def _metric_id(self, name: str) -> str | None:
         """The id of a metric; None while Klaviyo has no event of it, which is when it makes one."""
@@ -347,6 +383,14 @@ class Klaviyo(Destination):
 def metric_name(kind: str) -> str:
     """The metric of a kind of recovery trigger: `free_shipping` is "Roomtone Free Shipping Due"."""
     return f"Roomtone {kind.replace('_', ' ').title()} Due"
+
+
+_OWN_METRICS = frozenset(metric_name(kind) for kind in RECOVERY_KINDS)
+
+
+def _has_address(profile: Mapping[str, Any]) -> bool:
+    """Whether a profile, asked for with its addresses, has one at all."""
+    return any(profile["attributes"].get(name) for name in _ADDRESSES.split(","))
 
 
 def _profile(intent: Intent, now: datetime) -> dict[str, Any]:

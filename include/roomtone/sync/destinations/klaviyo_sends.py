@@ -18,9 +18,15 @@ _PAUSE = re.compile(r"properties\['(roomtone_pause_\w+)'\]")
 
 def pages(http: Transport, page: Any) -> Iterator[dict[str, Any]]:
     """The rows of a list, page after page; raises RoomtoneError for a list that goes round in a circle."""
+    for whole in whole_pages(http, page):
+        yield from whole["data"]
+
+
+def whole_pages(http: Transport, page: Any) -> Iterator[dict[str, Any]]:
+    """The pages of a list, each with what it includes; raises RoomtoneError like `pages`."""
     followed: set[str] = set()
     while True:
-        yield from page["data"]
+        yield page
         # The end of a list is a missing `next` or a null one.
         link = (page.get("links") or {}).get("next")
         if not link:
@@ -58,16 +64,10 @@ def _segments(http: Transport) -> Iterator[dict[str, Any]]:
 
 def _with_tags(http: Transport, page: Any) -> Iterator[tuple[dict[str, Any], Mapping[str, str]]]:
     """Rows over all pages, each with the tags of its own page, name by id."""
-    followed: set[str] = set()
-    while True:
-        tags = {row["id"]: row["attributes"]["name"] for row in page.get("included") or () if row["type"] == "tag"}
-        for row in page["data"]:
+    for whole in whole_pages(http, page):
+        tags = {row["id"]: row["attributes"]["name"] for row in whole.get("included") or () if row["type"] == "tag"}
+        for row in whole["data"]:
             yield row, tags
-        link = (page.get("links") or {}).get("next")
-        if not link or link in followed:
-            return
-        followed.add(link)
-        page = http.follow(link)
 
 
 def _send(
