@@ -26,3 +26,16 @@
 {% macro phone_digits(phone) -%}
     case when length(ltrim(translate({{ phone }}, ' +-()./', ''), '0')) >= 7 then ltrim(translate({{ phone }}, ' +-()./', ''), '0') end
 {%- endmacro %}
+
+{# One row for each of the blank-separated entries of `list`; for a select list. #}
+{% macro each_entry(list) -%}
+    {{ return(adapter.dispatch('each_entry', 'roomtone')(list)) }}
+{%- endmacro %}
+
+{% macro duckdb__each_entry(list) -%}
+    unnest(string_split({{ list }}, ' '))
+{%- endmacro %}
+
+{% macro postgres__each_entry(list) -%}
+    regexp_split_to_table({{ list }}, ' ')
+{%- endmacro %}

@@ -51,7 +51,7 @@
     {%- if execute and is_whole() and flags.WHICH in ('build', 'run') -%}
     drop schema if exists touched cascade;
     create schema touched;
-    {% for stream in ['customers', 'tickets', 'messages', 'satisfaction_ratings', 'orders', 'shipments', 'campaigns', 'marketing_events', 'message_scores', 'overrides'] -%}
+    {% for stream in ['customers', 'tickets', 'messages', 'satisfaction_ratings', 'orders', 'shipments', 'campaigns', 'marketing_events', 'message_scores', 'message_concepts', 'customer_risks', 'overrides'] -%}
     create view touched.{{ stream }} as select * from raw.{{ stream }};
     {% endfor -%}
     create table touched.customer_ids (customer_id {{ type_text() }});

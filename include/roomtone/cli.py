@@ -320,6 +320,24 @@ def status(as_json: Json = False) -> None:
         _fail(f"status: {late} not as promised; each line above says what it means")
 
 
+@app.command()
+def risk(as_json: Json = False) -> None:
+    """Weigh each customer's churn risk anew, as the hourly DAG does; the next run takes it in."""
+    from roomtone.score import risk_table
+
+    settings = load_settings()
+    with _progress() as show:
+        show("risk")
+        found = risk_table.weigh(settings, clock.now(settings))
+    if as_json:
+        typer.echo(json.dumps(_plain(asdict(found))))
+    else:
+        typer.echo(
+            f"{found.count_weighed} customers weighed by {found.risk_version}, {found.count_changed} changed;"
+            " the next run takes them in"
+        )
+
+
 @policies_app.command("check")
 def policies_check() -> None:
     """Validate the policy files of ROOMTONE_POLICIES; name everything that is wrong with them."""

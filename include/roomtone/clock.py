@@ -1,5 +1,6 @@
 """The run's clock: the machine's, or the one that ROOMTONE_CLOCK_URL serves (a sandbox whose days pass in seconds)."""
 
+import os
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ def now(settings: Settings) -> datetime:
     import httpx
 
     try:
-        answer = _client().get(settings.clock_url).raise_for_status().json()
+        answer = _client(os.getpid()).get(settings.clock_url).raise_for_status().json()
         return parse_instant(answer["now"])
     except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
         raise RoomtoneError(
@@ -27,7 +28,8 @@ def now(settings: Settings) -> datetime:
 
 
 @cache
-def _client() -> "httpx.Client":
+def _client(_: int) -> "httpx.Client":
+    """The client of one process: two that shared a connection after a fork would read each other's answers."""
     import httpx
 
     # Making a client reads the certificate store, which takes longer than asking the time.

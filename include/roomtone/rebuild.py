@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import concept_table
 from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.loading import load_landed
@@ -36,6 +37,7 @@ def rebuild_warehouse(settings: Settings) -> RebuildReport:
         warehouse.set_aside(settings)
         with warehouse.connect(settings) as connection_to_warehouse:
             count = load_landed(settings, connection_to_warehouse)
+            concept_table.refresh(connection_to_warehouse, "rebuilt-concepts")
         transform(settings, store.find_pass(last.sequence))
     finally:
         store.close()

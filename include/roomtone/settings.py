@@ -60,6 +60,11 @@ class Settings:
         return self.home / "sent"
 
     @property
+    def risk_dir(self) -> Path:
+        """Where the learned risk head lies, and why it or the declared rule answers."""
+        return self.home / "models" / "risk"
+
+    @property
     def logs_dir(self) -> Path:
         return self.home / "logs"
 

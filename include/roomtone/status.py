@@ -1,6 +1,7 @@
 """`roomtone status`: how fresh everything is, against what was promised, and what still works while it is not."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,6 +65,7 @@ class Status:
     inbox: inbox.InboxState
     degraded: tuple[Degraded, ...]
     alerts: tuple[Alert, ...]
+    risk: str
 
 
 def examine(settings: Settings, now: datetime) -> Status:
@@ -82,7 +84,18 @@ def examine(settings: Settings, now: datetime) -> Status:
         store.close()
     degraded = tuple(degraded_modes(settings, beats, waiting, newest, now))
     is_fresh = not degraded and all(figure.is_met for figure in figures)
-    return Status(now, is_fresh, figures, beats, waiting, degraded, alerts)
+    return Status(now, is_fresh, figures, beats, waiting, degraded, alerts, risk_decision(settings))
+
+
+def risk_decision(settings: Settings) -> str:
+    """What weighs churn risk, and why, as the last learning left it."""
+    try:
+        found = json.loads((settings.risk_dir / "decision.json").read_text(encoding="utf-8"))
+        return f"{found['risk_version']}: {found['line']}"
+    except FileNotFoundError:
+        return "the declared rule, on mood alone: `roomtone risk` has not run yet"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"not told: {settings.risk_dir / 'decision.json'} cannot be read; `roomtone risk` writes it within a day"
 
 
 @dataclass(frozen=True)
@@ -181,6 +194,7 @@ def as_text(found: Status) -> str:
     waiting = found.inbox
     since = f", the oldest for {_age(found.now, waiting.oldest_at)}" if waiting.oldest_at else ""
     lines.append(f"  inbox: {waiting.count_waiting} waiting{since}")
+    lines.append(f"  churn risk is weighed by {found.risk}")
     for beat in found.heartbeats:
         name = f"{beat.stage} {beat.subject}".strip()
         failed = f"; failed {_age(found.now, beat.failed_at)} ago: {beat.failure}" if beat.failure else ""

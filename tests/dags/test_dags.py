@@ -10,7 +10,7 @@ import pytest
 
 from roomtone.settings import PROJECT_ROOT
 
-DAG_IDS = ("extract", "publish", "react", "reconcile")
+DAG_IDS = ("extract", "publish", "react", "reconcile", "risk")
 FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
 HEADINGS = ("### What it does", "### Reads and writes", "### When it fails")
 VERBS = ("extract", "score", "transform", "validate", "sync")
@@ -85,12 +85,13 @@ def test_the_assets_chain_the_dags(bag: dict[str, Any]) -> None:
     outlets = {
         dag_id: {asset for task in dag["tasks"].values() for asset in task["outlets"]} for dag_id, dag in dags.items()
     }
-    assert outlets == {"extract": {"raw"}, "react": {"validated"}, "publish": set(), "reconcile": set()}
+    assert outlets == {"extract": {"raw"}, "react": {"validated"}, "publish": set(), "reconcile": set(), "risk": set()}
     assert {dag_id: dag["woken_by"] for dag_id, dag in dags.items()} == {
         "extract": [],
         "react": ["inbox", "raw"],
         "publish": ["validated"],
         "reconcile": [],
+        "risk": [],
     }
 
 

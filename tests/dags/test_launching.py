@@ -168,12 +168,15 @@ def test_a_signal_that_came_too_early_leaves_nothing(tmp_path: Path, number: sig
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert "sandbox" in process.stdout.readline()
-    deadline = time.monotonic() + 30
-    while not (found := processes.recorded(tmp_path / "run")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    process.communicate(timeout=60)
+    try:
+        assert "sandbox" in process.stdout.readline()
+        deadline = time.monotonic() + 30
+        while not (found := processes.recorded(tmp_path / "run")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert found
     assert not any(started.is_alive() for group in found.values() for started in group)
     assert processes.recorded(tmp_path / "run") == {}

@@ -68,7 +68,7 @@ def test_up_shows_where_to_look_and_down_ends_it_all(tmp_path: Path, launch: Lau
     assert client.get("/roomtone/quiet").status_code == 200
     assert client.get("/api/v2/importErrors").json()["total_entries"] == 0
     dags = {dag["dag_id"]: dag["is_paused"] for dag in client.get("/api/v2/dags").json()["dags"]}
-    assert dags == {"extract": False, "react": False, "publish": False, "reconcile": False}
+    assert dags == {"extract": False, "react": False, "publish": False, "reconcile": False, "risk": False}
     assert client.get("/api/v2/pools/warehouse").json()["slots"] == 1
     plugins = client.get("/api/v2/plugins").json()["plugins"]
     assert [plugin["name"] for plugin in plugins if plugin["name"].startswith("roomtone")] == ["roomtone"]

@@ -16,6 +16,7 @@ AT = "2026-03-01T10:00:00Z"
 SECOND = 1_772_359_200
 NO_EVENTS = {"ticket_events": [], "end_time": 1, "next_page": None, "end_of_stream": True}
 NO_RATINGS = {"satisfaction_ratings": [], "next_page": None}
+AUDITS = "/desk/api/v2/ticket_audits.json"
 
 
 def _ticket(number: int, **changes: Any) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def _events(*events: dict[str, Any], **changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
     running = Vendor()
+    running.aside[AUDITS] = {"audits": []}
     yield running
     running.close()
 
@@ -171,3 +173,54 @@ def test_a_bad_ticket_is_quarantined_with_the_rest_landed(vendor: Vendor, helpde
     report = extract(helpdesk.settings, "zendesk", AS_OF)
     assert report.streams["tickets"] == StreamCount(read=3, landed=1, quarantined=2)
     assert {entry["location"] for entry in helpdesk.quarantine()} == {"tickets/8", "tickets/9"}
+
+
+def _audit(number: int, author: int, second: str, ticket: int = 7) -> dict[str, Any]:
+    comment = {"id": number + 1000, "type": "Comment", "author_id": author, "body": "Hello", "public": True}
+    change = {"id": number + 2000, "type": "Change", "field_name": "status", "value": "open"}
+    return {"id": number, "ticket_id": ticket, "created_at": second, "author_id": author, "events": [comment, change]}
+
+
+def test_what_the_exports_hold_back_is_heard_from_the_audits_and_counts_once(vendor: Vendor, helpdesk: Desk) -> None:
+    _answers(vendor, _tickets(_ticket(7), users=(_user(35, "end-user"),)), _events(_said(1, 35)), NO_RATINGS)
+    extract(helpdesk.settings, "zendesk", AS_OF)
+    # In the next minute: the one who wrote before, a newcomer, one of the team, and one whom nobody knows.
+    later = "2026-03-01T10:00:40Z"
+    vendor.aside |= {
+        AUDITS: {"audits": [_audit(n, author, later, 8) for n, author in ((2, 35), (3, 36), (4, 990), (5, 404))]},
+        "/desk/api/v2/users/show_many.json": {"users": [_user(36, "end-user"), _user(990, "admin")]},
+        "/desk/api/v2/tickets/show_many.json": {"tickets": [_ticket(8, requester_id=36, updated_at=later)]},
+    }
+    _answers(vendor, _tickets(), NO_EVENTS, NO_RATINGS)
+    report = extract(helpdesk.settings, "zendesk", AS_OF)
+    assert report.streams["messages"] == StreamCount(read=3, landed=3)
+    assert {row["id"]: row["author"] for row in helpdesk.rows("messages", "zendesk")} == {
+        "zendesk-1001": "customer",
+        "zendesk-1002": "customer",
+        "zendesk-1003": "customer",
+        "zendesk-1004": "agent",
+    }
+    assert {row["id"] for row in helpdesk.rows("tickets", "zendesk")} == {"zendesk-7", "zendesk-8"}
+    assert {row["id"] for row in helpdesk.rows("customers", "zendesk")} == {"zendesk-35", "zendesk-36"}
+    # Now the exports show the same, and the one whom the lookup did not know.
+    shown = [_said(n, author, 8, SECOND + 40) | {"created_at": later} for n, author in ((2, 35), (3, 36), (4, 990))]
+    _answers(
+        vendor,
+        _tickets(_ticket(8, requester_id=36, updated_at=later)),
+        _events(*shown, _said(5, 404, 8, SECOND + 40) | {"created_at": later}, end_time=SECOND + 40),
+        (404, {"error": "RecordNotFound"}, {}),
+        NO_RATINGS,
+    )
+    report = extract(helpdesk.settings, "zendesk", AS_OF)
+    assert report.streams["messages"] == StreamCount(read=7, duplicate=6, quarantined=1)
+    assert len(helpdesk.rows("messages", "zendesk")) == 4
+
+
+@pytest.mark.parametrize("answer", [{"error": "Forbidden"}, {"audits": "none"}, {"audits": [None, {"events": 1}]}, []])
+def test_audits_that_cannot_be_read_leave_it_to_the_exports(vendor: Vendor, helpdesk: Desk, answer: Any) -> None:
+    _answers(vendor, _tickets(_ticket(7), users=(_user(35, "end-user"),)), _events(_said(1, 35)), NO_RATINGS)
+    extract(helpdesk.settings, "zendesk", AS_OF)
+    vendor.aside[AUDITS] = answer
+    _answers(vendor, _tickets(), _events(_said(2, 35, second=SECOND + 9), end_time=SECOND + 9), NO_RATINGS)
+    report = extract(helpdesk.settings, "zendesk", AS_OF)
+    assert report.streams["messages"] == StreamCount(read=1, landed=1)

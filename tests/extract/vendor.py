@@ -9,21 +9,27 @@ from typing import Any
 class Vendor:
     """Answers request after request from `script`: (status, body, headers), or a function that gets the handler.
 
-    When the script is over every request gets the body that `pages` has for its path, or `otherwise`.
+    When the script is over every request gets the body that `pages` has for its path, or `otherwise`. A path in
+    `aside` is answered from there, at any time and unseen by the script.
     """
 
     def __init__(self, otherwise: object = None) -> None:
         self.otherwise = otherwise
         self.script: list[Any] = []
         self.pages: dict[str, Any] = {}
+        self.aside: dict[str, Any] = {}
         self.paths: list[str] = []
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                vendor.paths.append(self.path)
-                page = vendor.pages.get(self.path.partition("?")[0], vendor.otherwise)
-                step = vendor.script.pop(0) if vendor.script else (200, page, {})
+                path = self.path.partition("?")[0]
+                page = vendor.pages.get(path, vendor.otherwise)
+                if path in vendor.aside:
+                    step = (200, vendor.aside[path], {})
+                else:
+                    vendor.paths.append(self.path)
+                    step = vendor.script.pop(0) if vendor.script else (200, page, {})
                 if callable(step):
                     step(self)
                     return

@@ -22,8 +22,10 @@ HOSTILE = "<script>alert(1)</script>"
 MARTS = """
 create table roomtone_publication (as_of timestamp);
 insert into roomtone_publication values ('2026-03-02 09:15:00');
-create table dim_customers (customer_id varchar);
-insert into dim_customers values ('shop-1001'), ('shop-1002');
+create table dim_customers (customer_id varchar, churn_risk double, risk_version varchar, risk_weighed_at timestamp,
+    value_at_risk double);
+insert into dim_customers values ('shop-1001', 0.08, 'risk-rule-1', '2026-03-02 09:11:00', 4.0),
+    ('shop-1002', 0.005, 'risk-rule-1', null, 0);
 create table dim_customer_links (source_customer_id varchar, customer_id varchar);
 insert into dim_customer_links values ('shop-1001', 'shop-1001'), ('shop-1002', 'shop-1002');
 create table fct_customer_state_changes (
@@ -45,7 +47,7 @@ create table fct_decisions (decision_id varchar, customer_id varchar, action var
     trigger_id varchar, override_id varchar);
 create table fct_message_scores (message_id varchar, sentiment varchar, confidence double, top_reasons varchar,
     model_version varchar, is_in_force boolean, customer_id varchar, ticket_id varchar, created_at timestamp,
-    is_abstained boolean, is_ticket_live boolean);
+    is_abstained boolean, is_ticket_live boolean, repeat_count_30d bigint);
 create table fct_recovery_triggers (trigger_id varchar, customer_id varchar, kind varchar, message_class varchar,
     due_at timestamp, expires_at timestamp, status varchar, status_reason varchar);
 insert into fct_recovery_triggers values ('t-1', 'shop-1001', 'apology', 'service', '2026-03-02 09:10:00',
@@ -79,7 +81,7 @@ def marts(home: Path) -> Path:
         reasons = json.dumps([{"reason": f"says {HOSTILE}", "weight": 1.25}])
         connection.execute(
             "insert into fct_message_scores values ('zendesk-9', 'negative', 0.97, ?, 'mood-1', true,"
-            " 'shop-1001', 'zendesk-1', '2026-03-02 09:10:00', false, true)",
+            " 'shop-1001', 'zendesk-1', '2026-03-02 09:10:00', false, true, 2)",
             [reasons],
         )
         connection.execute(

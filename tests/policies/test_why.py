@@ -13,6 +13,7 @@ from roomtone.pipeline import run_once
 from roomtone.policies.overrides import Override, record
 from roomtone.policies.schema import load_policies
 from roomtone.policies.why import explain, shortfall
+from roomtone.score.risk import RULE_VERSION
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
 from roomtone.stores import published
 from roomtone.stores.operational import OperationalStore
@@ -71,6 +72,8 @@ def test_an_upset_customer_is_explained_to_the_end(why) -> None:
     assert "decided: sentiment_negative, confidence_reached, ticket_live (decision " in text
     assert "evidence: message m-maya read as negative, confidence 0.9" in text
     assert "characters " in text
+    assert "churn risk now: 0.0" in text
+    assert f"by {RULE_VERSION}, on mood alone until it is weighed; value at risk 0.00" in text
 
 
 def test_the_span_of_the_evidence_is_in_the_message(why) -> None:

@@ -119,6 +119,20 @@ def test_without_the_sideload_a_comment_has_no_words(brand: Any) -> None:
     assert all("body" not in c and c["comment_present"] for c in comments)
 
 
+def test_the_list_of_audits_shows_what_the_exports_hold_back(brand: Any) -> None:
+    t0 = brand.world.story.t0
+    brand.world.advance(t0 + timedelta(seconds=2))
+    maya = brand.world.story.told()["people"]["maya"]["ticket_id"]
+    page = brand.ask("zendesk", "GET", "/api/v2/ticket_audits.json", limit=100).body
+    assert page["audits"][0]["ticket_id"] == maya
+    assert [event["type"] for event in page["audits"][0]["events"]].count("Comment") == 1
+    stamps = [audit["created_at"] for audit in page["audits"]]
+    assert stamps == sorted(stamps, reverse=True)
+    older = brand.ask("zendesk", "GET", "/api/v2/ticket_audits.json", limit=100, cursor=page["after_cursor"]).body
+    assert not {audit["id"] for audit in older["audits"]} & {audit["id"] for audit in page["audits"]}
+    assert older["audits"][0]["created_at"] <= stamps[-1]
+
+
 def test_ten_exports_a_minute_and_then_wait(brand: Any) -> None:
     for number in range(10):
         path = EXPORT if number % 2 else EVENTS

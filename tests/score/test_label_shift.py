@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomtone.score import card, label_shift
+from roomtone.score import card, data, label_shift, learning
 from roomtone.score.heads import softmax
 from roomtone.score.model import Model
 
@@ -27,12 +27,46 @@ def test_planted_shares_are_approached_and_the_answers_are_no_worse(shares: tupl
     target, chances = inbox(shares, 4000)
     shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7)
     assert shift.is_applied
-    assert np.abs(shift.prior - shares).max() < 0.8 * np.abs(DECLARED - shares).max()
+    assert shift.prior[1] == pytest.approx(DECLARED[1])
+    told, declared, true = (np.log(prior[0] / prior[2]) for prior in (shift.prior, DECLARED, shares))
+    assert abs(told - true) < 0.8 * abs(declared - true)
     moved = label_shift.move(chances, DECLARED, shift.prior)
-    assert card.macro_f1(target, moved.argmax(axis=1)) >= card.macro_f1(target, chances.argmax(axis=1)) - 0.01
-    assert card.calibration(target, moved)[0] <= 0.05
+    named = label_shift.named(moved, label_shift.naming_weights(shift.prior, DECLARED))
+    assert card.macro_f1(target, named) >= card.macro_f1(target, chances.argmax(axis=1)) - 0.01
     rows = np.arange(len(target))
     assert np.log(moved[rows, target]).mean() > np.log(chances[rows, target]).mean()
+
+
+def test_a_border_of_neutral_that_lies_elsewhere_is_not_taken_for_a_share() -> None:
+    """The model finds too little neutral: that tells nothing of how negative and positive stand to one another."""
+    _, chances = inbox((0.35, 0.45, 0.20), 4000)
+    told = label_shift.move(chances, np.ones(3), np.array([1.0, 0.3, 1.0]))
+    shift = label_shift.estimate(told, DECLARED, 0.01, seed=7)
+    assert shift.is_applied
+    assert shift.prior == pytest.approx(DECLARED, abs=0.02)
+
+
+def test_neutral_moves_too_where_its_border_is_known() -> None:
+    _, chances = inbox((0.12, 0.75, 0.13), 4000)
+    shift = label_shift.estimate(chances, DECLARED, 0.01, seed=7, free=label_shift.ALL)
+    assert 0.55 < shift.prior[1] < 0.75
+    assert shift.prior[0] < 0.25
+
+
+def test_messages_to_a_shop_are_told_from_general_talk(model: Model) -> None:
+    questions = [text for text, name in _project() if name == "neutral"]
+    asked = learning.learn(model, None, questions, seed=3)
+    assert asked.brand.prior[1] > 0.50
+    talk = [f"{mood} film number {number}, saw it on Friday" for number in range(200) for mood in ("Lovely", "Awful")]
+    talked = learning.learn(model, None, talk, seed=3)
+    assert talked.shift.is_applied
+    assert talked.brand.prior[1] == pytest.approx(0.45, abs=0.001)
+    assert any("like general talk" in line for line in talked.lines)
+
+
+def _project() -> list[tuple[str, str | None]]:
+    source = data.project_messages()
+    return list(zip(source.texts, source.sentiment, strict=True))
 
 
 def test_without_the_pull_of_the_declared_shares_the_planted_ones_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,14 +117,21 @@ def test_bounded_shares_are_shares(values: list[float]) -> None:
     assert bounded.max() <= label_shift.LARGEST + 0.05 + 1e-6
 
 
-@given(st.lists(st.floats(0.05, 0.85), min_size=3, max_size=3), st.integers(0, 2), st.floats(0.8, 1.0))
+@given(st.lists(st.floats(0.05, 0.85), min_size=3, max_size=3), st.integers(0, 2), st.floats(0.8, 1.0), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_a_class_of_eight_tenths_is_always_the_one_named(values: list[float], sure: int, chance: float) -> None:
-    weights = label_shift.naming_weights(label_shift.bounded(np.array(values) / sum(values)))
+def test_a_class_of_eight_tenths_is_always_the_one_named(
+    values: list[float], sure: int, chance: float, is_taught: bool
+) -> None:
+    prior = label_shift.bounded(np.array(values) / sum(values))
+    weights = label_shift.naming_weights(prior, None if is_taught else DECLARED)
     for other in {0, 1, 2} - {sure}:
         chances = np.zeros((1, 3))
         chances[0, sure], chances[0, other] = chance, 1 - chance
         assert label_shift.named(chances, weights).tolist() == [sure]
+
+
+def test_shares_that_did_not_move_name_the_likeliest_class() -> None:
+    assert label_shift.naming_weights(DECLARED, DECLARED).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_the_shipped_model_states_the_error_that_the_gate_asks_for(model: Model) -> None:

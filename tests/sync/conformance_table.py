@@ -60,17 +60,13 @@ class Case:
 
 def klaviyo_profile(place: Place, customer_id: str) -> dict[str, Any] | None:
     params = {"filter": f'equals(external_id,"{customer_id.removeprefix("shop-")}")'}
-    found = httpx.get(f"{place.brand.url}/klaviyo/api/profiles", params=params, headers=KLAVIYO, timeout=60).json()[
-        "data"
-    ]
+    found = place.brand.client.get("/klaviyo/api/profiles", params=params, headers=KLAVIYO, timeout=60).json()["data"]
     return found[0]["attributes"]["properties"] if found else None
 
 
 def braze_user(place: Place, customer_id: str) -> dict[str, Any] | None:
     body = {"external_ids": [customer_id.removeprefix("shop-")]}
-    users = httpx.post(f"{place.brand.url}/braze/users/export/ids", json=body, headers=BRAZE, timeout=60).json()[
-        "users"
-    ]
+    users = place.brand.client.post("/braze/users/export/ids", json=body, headers=BRAZE, timeout=60).json()["users"]
     return users[0] if users else None
 
 
@@ -94,16 +90,14 @@ def customerio_profile(place: Place, customer_id: str) -> dict[str, Any] | None:
 
 
 def zendesk_ticket(place: Place, number: str) -> dict[str, Any]:
-    ticket = httpx.get(f"{place.brand.url}/zendesk/api/v2/tickets/{number}", headers=ZENDESK, timeout=60).json()[
-        "ticket"
-    ]
+    ticket = place.brand.client.get(f"/zendesk/api/v2/tickets/{number}", headers=ZENDESK, timeout=60).json()["ticket"]
     names = {1: "support", 2: "escalations", 3: "vip"}
     ours = [tag for tag in ticket["tags"] if tag.startswith("roomtone_")]
     return {"priority": ticket["priority"], "queue": names.get(ticket["group_id"]), "tags": ours}
 
 
 def rt_ticket(place: Place, number: str) -> dict[str, Any]:
-    ticket = httpx.get(f"{place.brand.url}/request_tracker/REST/2.0/ticket/{number}", headers=RT, timeout=60).json()
+    ticket = place.brand.client.get(f"/request_tracker/REST/2.0/ticket/{number}", headers=RT, timeout=60).json()
     names = {"100": "urgent", "75": "high", "50": "normal", "0": "low"}
     queue = request_tracker_api.QUEUES[ticket["Queue"]["id"]].lower()
     tags = ticket["CustomFields"][0]["values"]

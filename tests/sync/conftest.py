@@ -1,24 +1,29 @@
 """A brand of its own, marts written by hand, and passes that validation has confirmed."""
 
+import atexit
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from conftest import Sandbox, look_through
-from roomtone.clock import parse_instant
+from exchanges import Exchanges
 from roomtone.contract import SCOPES
 from roomtone.policies.publish import publish
 from roomtone.settings import PROJECT_ROOT, Settings, load_settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore, Pass
-from roomtone.sync import accounts
+from roomtone.sync import accounts, reconcile, rollback, run
+from roomtone.sync.transport import Timing
 
 from .place import Place
 from .sftp_server import SftpServer, sftp_server
@@ -40,19 +45,16 @@ TABLES = {
 }
 
 
-@dataclass
-class Brand(Sandbox):
-    """The sandbox over one kept connection: a new one for each question takes longer than its answer."""
-
-    def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=120)
-
-    def get(self, path: str, **params: object) -> dict:
-        return self.client.get(path, params=params).raise_for_status().json()
-
-    def advance(self, seconds: float) -> datetime:
-        answer = self.client.post("/clock", json={"advance_seconds": seconds}).raise_for_status().json()
-        return parse_instant(answer["now"])
+@cache
+def store_with_policies() -> Path:
+    """An operational store as it is before the first pass; to make it takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="roomtone-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings = load_settings({"ROOMTONE_HOME": str(folder)})
+    store = OperationalStore(settings)
+    publish(settings, store, datetime(2026, 1, 1, tzinfo=UTC))
+    store.close()
+    return folder / "operational.db"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Person:
     customer_id: str
     email: str
     profile_id: str | None
+    has_consent: bool = True
 
 
 @dataclass
@@ -108,8 +111,13 @@ class Mart:
 
     def commit(self, as_of: datetime, is_valid: bool = True) -> Pass:
         """A new pass over these tables."""
-        store = OperationalStore(self.settings)
+        database = self.settings.home / "operational.db"
         guardrails = (self.settings.policies_dir / "guardrails.yml").read_text()
+        if not database.exists() and self.settings.policies_dir == load_settings().policies_dir:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(store_with_policies(), database)
+            self.published = guardrails
+        store = OperationalStore(self.settings)
         if guardrails != self.published:
             publish(self.settings, store, as_of)
             self.published = guardrails
@@ -140,7 +148,7 @@ class Mart:
 
 
 @pytest.fixture(scope="module")
-def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def brand(tmp_path_factory: pytest.TempPathFactory, exchanges: Exchanges) -> Iterator[Sandbox]:
     """One brand for all tests here; each takes people and tickets of its own and reads the log from where it began."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", "200"]
     specs = load_settings().specs_dir
@@ -151,9 +159,9 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("sandbox ready "), f"the sandbox did not start: {line!r}; see {errors.name}"
-    brand = Brand(line.split()[-1], process)
+    brand = Sandbox(line.split()[-1], process)
     yield brand
-    assert look_through(brand) > 0, "the log of the calls that the tests made is empty"
+    assert look_through(brand), "the sandbox no longer answers: the calls that the tests made went unread"
     process.terminate()
     process.wait(timeout=20)
 
@@ -161,27 +169,32 @@ def brand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def on_the_platform(brand: Sandbox) -> list[Person]:
     """Everybody whom the platform has."""
     found = []
-    link = f"{brand.url}/klaviyo/api/profiles?page%5Bsize%5D=100"
+    link = f"{brand.url}/klaviyo/api/profiles?page%5Bsize%5D=100&additional-fields%5Bprofile%5D=subscriptions"
     while link:
-        page = httpx.get(link, headers=KLAVIYO).json()
+        page = brand.client.get(link, headers=KLAVIYO).json()
         for profile in page["data"]:
             facts = profile["attributes"]
-            found.append(Person(f"shop-{facts['external_id'] or profile['id']}", facts["email"], profile["id"]))
+            customer_id = f"shop-{facts['external_id'] or profile['id']}"
+            consent = facts["subscriptions"]["email"]["marketing"]["can_receive_email_marketing"]
+            found.append(Person(customer_id, facts["email"], profile["id"], consent))
         link = page["links"].get("next")
     return found
 
 
 @pytest.fixture(scope="module")
 def everybody(brand: Sandbox) -> Iterator[Person]:
-    """People whom the platform has, each given out once; those whose shop id it does not know come last."""
-    found = on_the_platform(brand)[::-1]
+    """People whom the platform has and may send offers to, each given out once.
+
+    Those whose shop id it does not know come last.
+    """
+    found = [person for person in on_the_platform(brand)[::-1] if person.has_consent]
     return iter(sorted(found, key=lambda person: not person.customer_id.removeprefix("shop-").isdecimal()))
 
 
 @pytest.fixture(scope="module")
 def all_tickets(brand: Sandbox) -> Iterator[dict[str, Any]]:
     headers = {"Authorization": "Bearer sandbox-zendesk"}
-    page = httpx.get(f"{brand.url}/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1", headers=headers).json()
+    page = brand.client.get("/zendesk/api/v2/incremental/tickets/cursor.json?start_time=1", headers=headers).json()
     return iter([ticket for ticket in page["tickets"] if ticket["status"] in {"new", "open", "pending"}])
 
 
@@ -199,6 +212,23 @@ def person(everybody: Iterator[Person]) -> Person:
 def stranger() -> Person:
     """A customer whom the platform never had."""
     return Person("shop-999999", "nobody.999999@example.com", None)
+
+
+@pytest.fixture(autouse=True)
+def waits_pass_by_the_brand_s_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sync waits for, a vendor's limit or a queue of its own, is over as soon as the brand's clock says so."""
+    if "brand" not in request.fixturenames:
+        return
+    brand: Sandbox = request.getfixturevalue("brand")
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+        brand.advance(seconds)
+
+    for module in (run, reconcile, rollback):
+        monkeypatch.setattr(module, "Timing", lambda: Timing(sleep, lambda: time.monotonic() + waited))
 
 
 @pytest.fixture

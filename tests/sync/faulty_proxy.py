@@ -48,11 +48,13 @@ class FaultyVendor:
 @contextmanager
 def faulty_vendor(sandbox_url: str) -> Iterator[FaultyVendor]:
     vendor = FaultyVendor()
-    client = httpx.Client(base_url=sandbox_url, timeout=30)
+    client = httpx.Client(base_url=sandbox_url, timeout=30, trust_env=False, verify=False)
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body are written apart; unsent until the first is acknowledged, the second costs 40 ms.
+        disable_nagle_algorithm = True
 
         def log_message(self, *_: object) -> None:
             pass
@@ -96,7 +98,7 @@ def faulty_vendor(sandbox_url: str) -> Iterator[FaultyVendor]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     vendor.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:

@@ -18,7 +18,7 @@ from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync import sync
 from roomtone.sync.destinations.klaviyo import ENDPOINTS
-from roomtone.sync.transport import Transport, VendorUnreachableError
+from roomtone.sync.transport import Timing, Transport, VendorUnreachableError
 
 from .conftest import Mart, Person, Witness
 from .test_differences import properties
@@ -27,7 +27,7 @@ KLAVIYO = Connection("klaviyo", "https://a.klaviyo.example", "pk_some_secret_key
 
 
 def answering(status: int, **body: object) -> Transport:
-    client = Transport(KLAVIYO, {}, ENDPOINTS, sleep=lambda _: None)
+    client = Transport(KLAVIYO, {}, ENDPOINTS, Timing(lambda _: None))
     reply = httpx.MockTransport(lambda _: httpx.Response(status, json=body))
     client._client = httpx.Client(transport=reply, follow_redirects=False)
     return client
@@ -87,6 +87,33 @@ def test_two_rows_about_one_customer_stop_that_sync(
     assert witness.writes() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "key"),
+    [
+        ("klaviyo", "sync_recovery_events", "trigger_id"),
+        ("zendesk", "sync_ticket_routing", "ticket_id"),
+        ("files", "sync_profile_properties", "customer_id"),
+    ],
+)
+def test_two_rows_about_one_subject_stop_the_sync_of_every_kind(
+    *, name: str, table: str, key: str, brand: Sandbox, mart: Mart, person: Person, witness: Witness
+) -> None:
+    """Nothing is sent by half: also the rows that are told once stay, and go out once the mart is right."""
+    now = brand.now()
+    mart.pause(person, now + timedelta(days=14))
+    mart.owe(person, f"trigger-doubled-{name}", now)
+    mart.route(7002, "urgent", "escalations", 2)
+    current = mart.commit(now)
+    with warehouse.connect(mart.settings) as connection:
+        connection.execute(f"insert into activations.{table} select * from activations.{table}")
+        [(subject,)] = connection.execute(f"select distinct {key} from activations.{table}").fetchall()
+    with pytest.raises(RoomtoneError, match=f"two rows about {subject}; repair the mart, then run again"):
+        sync(mart.settings, current, name)
+    assert witness.writes() == []
+    assert list(mart.settings.sent_dir.rglob("*.jsonl")) == []
+    assert sync(mart.settings, mart.commit(now), "files").total.done == 3
+
+
 def test_a_property_of_a_megabyte_is_refused_alone(
     brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], witness: Witness
 ) -> None:
@@ -111,7 +138,7 @@ def test_a_field_whose_type_the_platform_changed_is_drift_and_not_an_error(
     mart.pause(person, now + timedelta(days=14))
     sync(mart.settings, mart.commit(now), "klaviyo")
     edit = {"profile_id": person.profile_id, "properties": {"roomtone_pause_sales": "true"}}
-    httpx.post(f"{brand.url}/hand-edit", json=edit).raise_for_status()
+    brand.client.post("/hand-edit", json=edit).raise_for_status()
     from roomtone.sync.reconcile import reconcile
 
     report = reconcile(mart.settings, "klaviyo")
@@ -156,11 +183,11 @@ def test_a_certificate_that_does_not_fit_is_named_and_not_tried_again(tmp_path: 
     context.load_cert_chain(certificate)
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     slept: list[float] = []
     url = f"https://127.0.0.1:{server.server_address[1]}"
-    client = Transport(replace(KLAVIYO, url=url), {}, ENDPOINTS, sleep=slept.append)
+    client = Transport(replace(KLAVIYO, url=url), {}, ENDPOINTS, Timing(slept.append))
     try:
         with pytest.raises(VendorUnreachableError, match=r"klaviyo GET /api/profiles: .*CERTIFICATE_VERIFY_FAILED"):
             client.call("GET", "/api/profiles")

@@ -13,12 +13,12 @@ from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection, Settings, load_settings
 from roomtone.stores.operational import OperationalStore
-from roomtone.sync import sync
+from roomtone.sync import delivery, sync
 from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow
 from roomtone.sync.destinations.base import Answer
-from roomtone.sync.destinations.braze import ENDPOINTS, MAY_STILL_ARRIVE, Braze
+from roomtone.sync.destinations.braze import ENDPOINTS, VISIBILITY_LAG, Braze
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Transport
+from roomtone.sync.transport import Timing, Transport, VendorUnansweredError
 
 from .conftest import Mart, Person, Witness
 from .place import Place
@@ -69,21 +69,38 @@ def braze(settings: Settings) -> Any:
     store.close()
 
 
-def test_an_event_that_was_tried_waits_until_it_can_have_arrived(
+def test_an_event_in_doubt_waits_until_it_can_have_arrived(
+    *, brand: Sandbox, mart: Mart, person: Person, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor takes what it was given twice for two."""
+
+    def lost(*_: object) -> None:
+        raise VendorUnansweredError("braze POST /users/track", "timed out", "the next sync looks it up")
+
+    monkeypatch.setattr(delivery, "_READ_BACK_WAITS_SECONDS", (0.0,))
+    mart.owe(person, "trigger-tried", brand.now())
+    with monkeypatch.context() as broken:
+        broken.setattr(Braze, "_track", lost)
+        assert sync(mart.settings, mart.commit(brand.now()), "braze").total.in_doubt == 1
+    too_early = brand.advance((2 * VISIBILITY_LAG).total_seconds() - 30)
+    assert sync(mart.settings, mart.commit(too_early), "braze").total.in_doubt == 1
+    assert witness.entries("event_received") == []
+    sync(mart.settings, mart.commit(brand.advance(60)), "braze")
+    assert sync(mart.settings, mart.commit(brand.advance(1)), "braze").total.done == 1
+    assert [entry["unique_id"] for entry in witness.entries("event_received")] == ["trigger-tried"]
+
+
+def test_an_event_that_is_there_is_not_sent_again(
     brand: Sandbox, braze: Braze, person: Person, witness: Witness
 ) -> None:
-    now = brand.now()
-    tried = owed(brand, person, "trigger-tried", attempts=2, sent_at=now - timedelta(minutes=1))
-    [outcome] = braze.send(RECOVERY_EVENT, [tried], now)
-    assert (outcome.answer, witness.entries("event_received")) == (Answer.UNKNOWN, [])
-    long_ago = replace(tried, sent_at=now - MAY_STILL_ARRIVE)
-    [outcome] = braze.send(RECOVERY_EVENT, [long_ago], now)
+    intent = owed(brand, person, "trigger-there")
+    [outcome] = braze.send(RECOVERY_EVENT, [intent], brand.now())
     assert outcome.answer is Answer.ACCEPTED
     brand.advance(1)
-    assert braze.look_up(RECOVERY_EVENT, [long_ago]) == {long_ago.intent_id}
-    [outcome] = braze.send(RECOVERY_EVENT, [long_ago], now)
+    assert braze.look_up(RECOVERY_EVENT, [intent]) == {intent.intent_id}
+    [outcome] = braze.send(RECOVERY_EVENT, [intent], brand.now())
     assert (outcome.answer, outcome.words) == (Answer.ACCEPTED, "was there already")
-    assert [entry["unique_id"] for entry in witness.entries("event_received")] == ["trigger-tried"]
+    assert [entry["unique_id"] for entry in witness.entries("event_received")] == ["trigger-there"]
 
 
 def test_two_triggers_of_one_kind_are_told_apart(
@@ -159,7 +176,9 @@ def test_the_reset_of_the_window_is_waited_for() -> None:
         httpx.Response(201, json={"message": "success", "users": []}),
     ]
     slept: list[float] = []
-    client = Transport(Connection("braze", "https://rest.example.com", "a-long-key"), {}, ENDPOINTS, sleep=slept.append)
+    client = Transport(
+        Connection("braze", "https://rest.example.com", "a-long-key"), {}, ENDPOINTS, Timing(slept.append)
+    )
     client._client = httpx.Client(transport=httpx.MockTransport(lambda request: answers.pop(0)))
     client.call("POST", "/users/export/ids", body={"external_ids": ["1"]})
     assert slept == [10.0]

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import httpx
-
 from conftest import Sandbox
 from roomtone.contract import SCOPES
 from roomtone.sandbox.marketing import is_paused
@@ -16,7 +14,7 @@ def test_every_pause_has_ended_at_the_platform_after_31_days(start_sandbox, tmp_
     brand: Sandbox = start_sandbox(customers=25)
     mart = Mart(brand.settings(tmp_path / "home"))
     now = brand.now()
-    page = httpx.get(f"{brand.url}/klaviyo/api/profiles?page[size]=20", headers=KLAVIYO).json()
+    page = brand.client.get("/klaviyo/api/profiles?page[size]=20", headers=KLAVIYO).json()
     people = [Person(f"c{n}", row["attributes"]["email"], row["id"]) for n, row in enumerate(page["data"])]
     for number, person in enumerate(people):
         # From the shortest to the longest end that a policy may give.
@@ -42,6 +40,6 @@ def paused(brand: Sandbox, people: list[Person]) -> int:
     """How many (profile, scope) pairs the platform's own filter leaves out at this moment."""
     shown = {
         row["id"]: row["attributes"]["properties"]
-        for row in httpx.get(f"{brand.url}/klaviyo/api/profiles?page[size]=100", headers=KLAVIYO).json()["data"]
+        for row in brand.client.get("/klaviyo/api/profiles?page[size]=100", headers=KLAVIYO).json()["data"]
     }
     return sum(is_paused(shown[p.profile_id], scope, brand.now()) for p in people for scope in SCOPES)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from conftest import Sandbox
@@ -18,7 +17,7 @@ from .conftest import KLAVIYO, Mart, Person, Witness
 
 
 def properties(brand: Sandbox, person: Person) -> dict:
-    answer = httpx.get(f"{brand.url}/klaviyo/api/profiles/{person.profile_id}", headers=KLAVIYO).json()
+    answer = brand.client.get(f"/klaviyo/api/profiles/{person.profile_id}", headers=KLAVIYO).json()
     return {k: v for k, v in answer["data"]["attributes"]["properties"].items() if k.startswith("roomtone_")}
 
 

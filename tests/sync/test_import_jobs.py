@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from roomtone.settings import Connection, Settings
+from roomtone.settings import Connection, Settings, load_settings
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync.desired import PROFILE_PROPERTIES, calm_profile
 from roomtone.sync.destinations.base import Answer
@@ -20,6 +21,12 @@ BASE = "https://a.klaviyo.example"
 INTENTS = [
     Intent(f"i{n}", "klaviyo", PROFILE_PROPERTIES, f"c{n}", f"P{n}", "f", calm_profile(), 1, NOW) for n in range(12)
 ]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No platform is asked here."""
+    return load_settings({"ROOMTONE_HOME": str(tmp_path / "home")})
 
 
 class Platform:

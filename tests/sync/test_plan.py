@@ -97,6 +97,18 @@ def test_a_refused_row_waits_unless_it_changes() -> None:
     assert len(plan([wanted], latest=latest, now=NOW + timedelta(hours=2)).intents) == 1
 
 
+def test_the_wait_after_a_refusal_grows_with_refusals_and_not_with_tries_that_crashed() -> None:
+    wanted = row("a", p=True)
+
+    def is_planned(minutes: float, refusals: int) -> bool:
+        latest = {"a": Latest("i1", wanted.fingerprint, "rejected", attempts=8, done_at=NOW, refusals=refusals)}
+        return len(plan([wanted], latest=latest, now=NOW + timedelta(minutes=minutes)).intents) == 1
+
+    assert [is_planned(minutes, 1) for minutes in (0.9, 1)] == [False, True]
+    assert [is_planned(minutes, 3) for minutes in (3.9, 4)] == [False, True]
+    assert [is_planned(minutes, 20) for minutes in (59, 60)] == [False, True]
+
+
 def test_a_trigger_has_one_intent_per_destination_for_ever() -> None:
     event = DesiredRow(RECOVERY_EVENT, "t1", {"kind": "apology"}, "a", None, expires_at=NOW)
     first = plan_events("klaviyo", FIRST, [event], {}, {"t1": "P1"})

@@ -9,7 +9,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from conftest import Sandbox
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import warehouse
@@ -46,6 +45,7 @@ print(len(seen))
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    """No platform is asked here."""
     return load_settings({"ROOMTONE_HOME": str(tmp_path / "home")})
 
 
@@ -125,7 +125,7 @@ def test_readers_never_see_a_half_written_state(mart: Mart) -> None:
     assert len(list(folder.glob("parquet-pass-*"))) == 3
 
 
-def test_a_full_disk_leaves_the_old_publication(mart: Mart, brand: Sandbox) -> None:
+def test_a_full_disk_leaves_the_old_publication(mart: Mart) -> None:
     publish(mart.settings, mart.commit(AS_OF))
     mart.customers = 200_000
     second = mart.commit(AS_OF)

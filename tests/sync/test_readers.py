@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
-from roomtone.settings import PROJECT_ROOT
+import pytest
+
+from roomtone.settings import PROJECT_ROOT, Settings, load_settings
 from roomtone.stores import warehouse
 from roomtone.sync.publish import publish
 
@@ -54,6 +57,12 @@ while queries < wanted:
         slowest = max(slowest, time.perf_counter() - begun)
 print(json.dumps({"queries": queries, "errors": errors, "passes": len(passes), "slowest_seconds": round(slowest, 3)}))
 """
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No platform is asked here."""
+    return load_settings({"ROOMTONE_HOME": str(tmp_path / "home")})
 
 
 def publish_pass(mart: Mart) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-import httpx
-
 from conftest import Sandbox
 from roomtone.sync import sync
 from roomtone.sync.destinations.base import PromotionalSend
@@ -18,7 +16,7 @@ from .test_differences import properties
 def edit(brand: Sandbox, person: Person, **wanted: object) -> None:
     """Somebody changes a profile in the platform's own pages."""
     body = {"profile_id": person.profile_id, "properties": wanted}
-    httpx.post(f"{brand.url}/hand-edit", json=body).raise_for_status()
+    brand.client.post("/hand-edit", json=body).raise_for_status()
 
 
 def test_a_difference_is_drift_at_first_and_a_hand_s_after_a_repair() -> None:
@@ -64,7 +62,7 @@ def test_drift_is_repaired_and_hands_are_left_alone(
     assert witness.writes() == []
     assert properties(brand, first)["roomtone_pause_sales"] is False
     assert status(mart.settings).changed_by_hand == {"klaviyo": 1}
-    theirs = httpx.get(f"{brand.url}/klaviyo/api/profiles/{first.profile_id}", headers=KLAVIYO).json()
+    theirs = brand.client.get(f"/klaviyo/api/profiles/{first.profile_id}", headers=KLAVIYO).json()
     assert theirs["data"]["attributes"]["properties"]["favourite_colour"] == "blue"
 
 
@@ -82,7 +80,7 @@ def live_sends(brand: Sandbox) -> list[dict]:
     found = []
     for channel in ("email", "sms"):
         query = f"filter=equals(messages.channel,'{channel}')"
-        page = httpx.get(f"{brand.url}/klaviyo/api/campaigns?{query}", headers=KLAVIYO).json()
+        page = brand.client.get(f"/klaviyo/api/campaigns?{query}", headers=KLAVIYO).json()
         found += [c for c in page["data"] if c["attributes"]["status"] != "Sent"]
-    flows = httpx.get(f"{brand.url}/klaviyo/api/flows", headers=KLAVIYO).json()["data"]
+    flows = brand.client.get("/klaviyo/api/flows", headers=KLAVIYO).json()["data"]
     return found + [flow for flow in flows if flow["attributes"]["status"] == "live"]

@@ -9,7 +9,7 @@ import pytest
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Connection
 from roomtone.sync.destinations import klaviyo, zendesk
-from roomtone.sync.transport import Endpoint, Transport
+from roomtone.sync.transport import Endpoint, Timing, Transport
 
 ENDPOINTS = (Endpoint("GET", "/api/things/{}", 2, 60), Endpoint("POST", "/api/things", 2, 60, is_repeatable=False))
 
@@ -34,9 +34,7 @@ def clock() -> Clock:
 def transport(clock: Clock) -> Callable[[Callable[[httpx.Request], httpx.Response]], Transport]:
     def build(answer: Callable[[httpx.Request], httpx.Response]) -> Transport:
         connection = Connection("shopfront", "https://api.example.com/v1", "secret-token")
-        built = Transport(
-            connection, {"Authorization": "Bearer secret-token"}, ENDPOINTS, sleep=clock.sleep, timer=clock
-        )
+        built = Transport(connection, {"Authorization": "Bearer secret-token"}, ENDPOINTS, Timing(clock.sleep, clock))
         built._client = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=False)
         return built
 

@@ -15,7 +15,7 @@ HEADERS = {"Authorization": "Bearer sandbox-zendesk"}
 
 
 def ticket_now(brand: Sandbox, ticket_id: int) -> dict[str, Any]:
-    answer = httpx.get(f"{brand.url}/zendesk/api/v2/tickets/{ticket_id}.json", headers=HEADERS)
+    answer = brand.client.get(f"/zendesk/api/v2/tickets/{ticket_id}.json", headers=HEADERS)
     return answer.json()["ticket"]
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from roomtone.contract import SCOPES, STREAMS
+from roomtone.score import concept_table
 from roomtone.settings import Settings
 from roomtone.stores import loading, warehouse
 from roomtone.stores.operational import Pass
@@ -19,6 +20,7 @@ from roomtone.transform import touched
 from roomtone.transform.build import run_dbt
 from roomtone.transform.mirror import MIRRORED
 
+SCORED = {"message_scores": loading.SCORE_SCHEMA, "customer_risks": loading.RISK_SCHEMA}
 START = datetime(2026, 3, 2)  # noqa: DTZ001 -- the warehouse holds UTC without zone
 Row = dict[str, Any]
 
@@ -125,6 +127,11 @@ class History:
         )
         return str(message_id)
 
+    def say(self, text: str) -> None:
+        """Give the last message, and its score, other words."""
+        self.tables["messages"][-1]["body"] = text
+        self.tables["message_scores"][-1]["body_hash"] = hashlib.md5(text.encode()).hexdigest()
+
     def reply(self, ticket_id: str, hour: float) -> None:
         self._version(
             "messages",
@@ -188,6 +195,11 @@ class History:
             customer_id=customer_id,
             campaign_id="campaign",
             type=kind,
+        )
+
+    def risk(self, customer_id: str, hour: float, chance: float, version: str = "risk-rule-1") -> None:
+        self.tables["customer_risks"].append(
+            {"customer_id": customer_id, "as_of": at(hour), "risk": chance, "risk_version": version}
         )
 
     def override(
@@ -261,7 +273,8 @@ def write(settings: Settings, history: History, as_of: float, shuffled: int | No
     tables = dict(history.tables)
     tables["current_pass"] = [{"pass_sequence": sequence, "as_of": at(as_of)}]
     schemas = {name: stream.landed_schema.append(pa.field("load_id", pa.string())) for name, stream in STREAMS.items()}
-    schemas |= {"message_scores": loading.SCORE_SCHEMA} | dict(MIRRORED)
+    schemas |= {name: schema.append(pa.field("load_id", pa.string())) for name, schema in SCORED.items()}
+    schemas |= dict(MIRRORED)
     with warehouse.connect(settings) as connection:
         connection.execute("drop schema if exists raw cascade")
         loading.ensure_raw_tables(connection)
@@ -272,23 +285,26 @@ def write(settings: Settings, history: History, as_of: float, shuffled: int | No
             filled = [dict.fromkeys(schema.names) | row for row in rows]
             connection.execute(f"drop table if exists raw.{name}")
             connection.from_arrow(pa.Table.from_pylist(filled, schema)).create(f"raw.{name}")
+        connection.execute("insert into raw.loads values ('files', 'by-hand', ?)", [at(as_of)])
+        concept_table.refresh(connection, "by-hand-concepts")
 
 
 def take_in(
     settings: Settings, arrived: Mapping[str, list[Row]], mirrored: Mapping[str, list[Row]], as_of: float, sequence: int
 ) -> touched.Scope:
-    """One pass over what `arrived` (stream or message_scores, by name) since the last one, as the product does it:
+    """One pass over what `arrived` (stream or scores, by name) since the last one, as the product does it:
     the customers whom it touches are computed, everybody in the first."""
     load = f"load-{sequence}"
     mirrored = {**mirrored, "current_pass": [{"pass_sequence": sequence, "as_of": at(as_of)}]}
     with warehouse.connect(settings) as connection:
         loading.ensure_raw_tables(connection)
         for name, rows in arrived.items():
-            schema = STREAMS[name].landed_schema if name in STREAMS else loading.SCORE_SCHEMA
+            schema = STREAMS[name].landed_schema if name in STREAMS else SCORED[name]
             schema = schema.append(pa.field("load_id", pa.string()))
             filled = [dict.fromkeys(schema.names) | row | {"load_id": load} for row in rows]
             connection.from_arrow(pa.Table.from_pylist(filled, schema)).insert_into(f"raw.{name}")
         connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(as_of)])
+        concept_table.refresh(connection, f"{load}-concepts")
 
         def mirror(_since: datetime | None) -> str:
             for name, schema in MIRRORED.items():

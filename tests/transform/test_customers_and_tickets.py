@@ -22,7 +22,13 @@ def happened() -> History:
     history.policy("mild", {"sentiment": "negative", "min_confidence": 0.6}, ("discount",), tier=1, cool_off_hours=48.0)
     history.tables["routing_policies"].append(
         {"policy_id": "routing", "policy_version": 1, "tier_weight": 45.0, "urgency_weight": 25.0, "value_weight": 10.0}
-        | {"waiting_weight": 20.0, "value_cap": 1000.0, "waiting_cap_hours": 24.0, "calm_max_wait_hours": 24.0}
+        | {
+            "waiting_weight": 20.0,
+            "value_cap": 1000.0,
+            "risk_cap": 0.1,
+            "waiting_cap_hours": 24.0,
+            "calm_max_wait_hours": 24.0,
+        }
         | {f"sla_hours_tier_{tier}": hours for tier, hours in enumerate((24.0, 12.0, 4.0, 1.0))}
     )
     names = ("queue", "min_tier", "urgency", "intents", "priority")
@@ -30,6 +36,8 @@ def happened() -> History:
         dict(zip(names, row, strict=True)) | {"policy_id": "routing", "policy_version": 1, "position": position}
         for position, row in enumerate(QUEUES, 1)
     ]
+    history.risk("file-1", 9, 0.3)
+    history.risk("shop-1", 20, 0.05, "risk-trees-1")
     history.customer("file-1", "Maya@Example.com ", hour=5)
     history.customer("shop-1", "maya@example.com", hour=1, source="shop")
     history.customer("klaviyo-1", "maya@example.com", hour=2, source="klaviyo", email_marketing_consent=False)
@@ -86,6 +94,8 @@ def test_one_customer_across_sources_and_a_rule_for_each_link(built: Settings) -
 def test_a_merged_customer_adds_up(built: Settings) -> None:
     (maya,) = query(built, "select * from marts.dim_customers where customer_id = 'file-1'")
     assert (maya["orders_count"], maya["lifetime_value"], maya["first_seen_at"]) == (2, 700.0, at(1))
+    assert (maya["churn_risk"], maya["risk_version"], maya["risk_weighed_at"]) == (0.05, "risk-trees-1", at(20))
+    assert maya["value_at_risk"] == pytest.approx(35)
     assert maya["has_email_consent"] is False, "consent is what the marketing platform says"
 
 
@@ -133,7 +143,7 @@ def test_routing_takes_the_first_queue_that_fits(built: Settings, tickets: dict[
 def test_a_calm_customers_wait_is_bounded(tickets: dict[str, Row]) -> None:
     assert tickets["waiting"]["has_waited_too_long"]
     assert tickets["waiting"]["priority_score"] == 100
-    assert tickets["urgent"]["priority_score"] == pytest.approx(45 * 2 / 3 + 25 * 0.9 + 10 * 0.7 + 20 * 10 / 24)
+    assert tickets["urgent"]["priority_score"] == pytest.approx(45 * 2 / 3 + 25 * 0.9 + 10 * 0.7 * 0.5 + 20 * 10 / 24)
 
 
 def test_the_agents_load_is_that_of_their_live_tickets(built: Settings) -> None:

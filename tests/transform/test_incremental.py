@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from roomtone.contract import STREAMS
+from roomtone.score import concept_table
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import loading, warehouse
 from roomtone.transform import touched
 from roomtone.transform.build import run_dbt
 from roomtone.transform.mirror import MIRRORED
-from transform.histories import SCOPES, History, Row, at, build, current_pass, fingerprints, query, take_in
+from transform.histories import SCOPES, SCORED, History, Row, at, build, current_pass, fingerprints, query, take_in
 
 SEED = 1
 PASSES = 4
@@ -45,7 +46,13 @@ def publish(history: History) -> None:
     history.recovery("back", "welcome_back", "suppression_ended", wait_hours=20.0, **marketing)
     history.tables["routing_policies"].append(
         {"policy_id": "routing", "policy_version": 1, "tier_weight": 45.0, "urgency_weight": 25.0}
-        | {"value_weight": 10.0, "waiting_weight": 20.0, "value_cap": 1000.0, "waiting_cap_hours": 24.0}
+        | {
+            "value_weight": 10.0,
+            "waiting_weight": 20.0,
+            "value_cap": 1000.0,
+            "risk_cap": 0.1,
+            "waiting_cap_hours": 24.0,
+        }
         | {"calm_max_wait_hours": 24.0, **{f"sla_hours_tier_{tier}": 24.0 / (tier + 1) for tier in range(4)}}
     )
     for position, least in enumerate((3, 0), 1):
@@ -97,6 +104,8 @@ def live_through(chance: random.Random, history: History, number: int) -> None:
     for hour in chance.sample(range(int(LAST)), chance.randrange(3)):
         history.order(f"{me}-o", chance.choice([me, me, other]), hour, refunded=chance.choice([None, 5]))
         history.marketing_event(me, hour + 3, chance.choice(["sent", "sent", "marked_spam"]))
+    for hour in chance.sample(range(int(LAST)), chance.randrange(3)):
+        history.risk(me, hour, chance.choice([0.005, 0.02, 0.3]))
     if chance.random() < 0.3:
         start = chance.randrange(int(LAST))
         scopes = chance.choice([SCOPES, ("discount",)])
@@ -113,7 +122,7 @@ class Growing:
         publish(self.history)
         for number in range(CUSTOMERS):
             live_through(self.chance, self.history, number)
-        arrivals = [(name, row) for name in (*STREAMS, "message_scores") for row in self.history.tables[name]]
+        arrivals = [(name, row) for name in (*STREAMS, *SCORED) for row in self.history.tables[name]]
         arrivals += self.chance.sample(arrivals, len(arrivals) // 20)
         self.chance.shuffle(arrivals)
         first = len(arrivals) * 19 // 20
@@ -139,11 +148,12 @@ class Growing:
             loading.ensure_raw_tables(connection)
             load = f"load-{self.sequence}"
             for name in {name for name, _ in batch}:
-                schema = STREAMS[name].landed_schema if name in STREAMS else loading.SCORE_SCHEMA
+                schema = STREAMS[name].landed_schema if name in STREAMS else SCORED[name]
                 schema = schema.append(pa.field("load_id", pa.string()))
                 rows = [dict.fromkeys(schema.names) | row | {"load_id": load} for kind, row in batch if kind == name]
                 warehouse.insert(connection, f"raw.{name}", pa.Table.from_pylist(rows, schema))
             connection.execute("insert into raw.loads values ('files', ?, ?)", [load, at(hour)])
+            concept_table.refresh(connection, f"{load}-concepts")
 
             def mirror(since: datetime | None) -> str:
                 self._mirror(connection, at(hour))

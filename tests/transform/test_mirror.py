@@ -151,7 +151,7 @@ def test_the_shipped_recovery_and_routing_rules_arrive_flat(
     )
     assert found["free_shipping"][:5] == ("marketing", "shipment_stalled", 0, True, 24.0)
     (routing,) = rows(connection, "select * exclude (owner, why, published_at) from raw.routing_policies")
-    assert routing == ("ticket_priority", 1, 45, 25, 10, 20, 1000, 24, 24, 24, 12, 4, 1, None, None)
+    assert routing == ("ticket_priority", 2, 45, 25, 10, 20, 1000, 0.1, 24, 24, 24, 12, 4, 1, None, None)
     queues = rows(
         connection, "select position, queue, min_tier, urgency, intents, priority from raw.routing_queues order by 1"
     )

@@ -72,6 +72,7 @@ MEASURES: dict[tuple[str, str], list[str]] = {
     ],
     ("raw.loads", "loads with fewer records than had landed"): ["delete from new_customers"],
     ("raw.message_scores", "share of new customer messages without a score"): ["delete from raw.message_scores"],
+    ("raw.message_concepts", "new customer messages without their concepts"): ["delete from raw.message_concepts"],
     (_CAUSES, "causes planned to end later than 30 days after their latest evidence"): [
         f"update {_CAUSES} set planned_end_at = latest_evidence_at + interval 30 day + interval 1 second"
     ],

@@ -39,7 +39,7 @@ _MARTS = """
 create schema marts; create schema activations;
 create table marts.dim_customers (customer_id varchar, first_seen_at timestamp, orders_count bigint,
     lifetime_value double,
-    has_email_consent boolean, has_sms_consent boolean);
+    has_email_consent boolean, has_sms_consent boolean, churn_risk double, risk_version varchar);
 create table marts.dim_customer_states (customer_id varchar, state varchar, tier integer, since_at timestamp,
     reasons varchar,
     churn_risk double);
@@ -47,7 +47,7 @@ create table marts.fct_customer_state_changes (customer_id varchar, state varcha
     valid_to timestamp);
 create table marts.fct_message_scores (message_id varchar, ticket_id varchar, customer_id varchar, p_negative double,
     p_neutral double, p_positive double, sentiment varchar, confidence double, is_abstained boolean, urgency varchar,
-    urgency_score double, model_version varchar);
+    urgency_score double, model_version varchar, repeat_count_30d bigint);
 create table marts.fct_tickets (ticket_id varchar, customer_id varchar, status varchar, tier integer,
     priority_score double,
     queue varchar, first_reply_time_minutes double, final_resolution_minutes double, is_live boolean);
@@ -224,6 +224,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, customers: int, current: Pass) 
                 "lifetime_value": 12.5,
                 "has_email_consent": True,
                 "has_sms_consent": False,
+                "churn_risk": 0.1,
+                "risk_version": "risk-rule-1",
             },
         )
         state = {"customer_id": customer, "state": "negative" if upset else "calm", "tier": 2 if upset else 0}
@@ -251,6 +253,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, customers: int, current: Pass) 
             "urgency": "high",
             "urgency_score": 0.8,
             "model_version": "mood-1",
+            "repeat_count_30d": 0,
         },
     )
     _insert(
@@ -368,6 +371,8 @@ def _sample(stream: str, column: str, instant: datetime) -> Any:
 
 
 def _score(connection: duckdb.DuckDBPyConnection, message_id: str) -> None:
+    concepts = {"message_id": message_id, "body_hash": "0", "concepts": "00ff00ff00ff:1000"}
+    _insert(connection, "raw.message_concepts", concepts)
     _insert(
         connection,
         "raw.message_scores",

@@ -141,7 +141,7 @@ instants as (
     union all
     select
         customer_id,
-        {{ ts_add('created_at', 30, 'days') }} as instant
+        {{ ts_add('created_at', var('risk_tone_days'), 'days') }} as instant
     from messages
     union all
     select

@@ -59,6 +59,7 @@ joined as (
         messages.received_at,
         statuses.ticket_id is not null as is_ticket_live,
         ranked_scores.model_version,
+        ranked_scores.p_negative,
         ranked_scores.sentiment,
         ranked_scores.confidence,
         ranked_scores.is_abstained,
@@ -84,6 +85,16 @@ joined as (
         and ranked_scores.recency = 1
 ),
 
+told as (
+    select
+        joined.*,
+        -- Whoever says thanks has not had to ask again.
+        customer_id is not null
+        and not (coalesce(sentiment, '') = 'positive' and not coalesce(is_abstained, true))
+        and coalesce(intent, '') <> 'thanks' as is_asking
+    from joined
+),
+
 judged as (
     select
         message_id,
@@ -95,6 +106,7 @@ judged as (
         received_at,
         is_ticket_live,
         model_version,
+        p_negative,
         sentiment,
         confidence,
         coalesce(is_abstained, true) as is_abstained,
@@ -107,15 +119,13 @@ judged as (
             when threat_cue = 'true' then true
             else cast(threat_cue as {{ type_f64() }}) >= 0.5
         end as has_threat,
-        customer_id is not null
-        -- Whoever says thanks has not had to ask again.
-        and not (coalesce(sentiment, '') = 'positive' and not coalesce(is_abstained, true))
-        and coalesce(intent, '') <> 'thanks'
+        is_asking,
+        is_asking
         and (
             previous_message_at is null
             or created_at >= {{ ts_add('previous_message_at', var('contact_gap_minutes'), 'minutes') }}
         ) as is_contact_start
-    from joined
+    from told
 )
 
 select * from judged

@@ -8,6 +8,10 @@ scores as (
     select * from {{ ref('stg_message_scores') }}
 ),
 
+threads as (
+    select * from {{ ref('int_message_threads') }}
+),
+
 joined as (
     select
         messages.message_id,
@@ -24,14 +28,7 @@ joined as (
         scores.intent,
         scores.intent_confidence,
         scores.cues,
-        case
-            when scores.intent is null or messages.customer_id is null then 0
-            else count(*) over (
-                    partition by messages.customer_id, scores.intent, scores.model_version
-                    order by messages.created_at
-                    range between interval '{{ var("repeat_count_days") }} days' preceding and current row
-                ) - 1
-        end as repeat_count,
+        coalesce(threads.repeat_count, 0) as repeat_count,
         scores.language,
         scores.model_version,
         scores.top_reasons,
@@ -39,11 +36,18 @@ joined as (
         messages.is_ticket_live,
         messages.created_at,
         messages.received_at,
-        scores.scored_at
+        scores.scored_at,
+        coalesce(threads.repeat_count_30d, 0) as repeat_count_30d,
+        coalesce(threads.repeat_count_elsewhere_30d, 0) as repeat_count_elsewhere_30d,
+        coalesce(threads.count_contacts_7d, 0) as count_contacts_7d,
+        coalesce(threads.count_contacts_30d, 0) as count_contacts_30d,
+        threads.tone_slope,
+        threads.unanswered_hours
     from messages
     inner join scores
         on messages.message_id = scores.message_id
         and messages.body_hash = scores.body_hash
+    left join threads on messages.message_id = threads.message_id
 )
 
 select * from joined

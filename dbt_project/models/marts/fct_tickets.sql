@@ -65,6 +65,7 @@ weighed as (
         coalesce(ticket_tiers.tier, 0) as tier,
         coalesce(ticket_tiers.current_tier, 0) as current_tier,
         coalesce(customers.lifetime_value, 0) as lifetime_value,
+        coalesce(customers.churn_risk, 0) as churn_risk,
         case
             when tickets.is_live and tickets.waiting_since_at is not null
                 then {{ hours_between('tickets.waiting_since_at', 'current_pass.as_of') }}
@@ -90,7 +91,9 @@ scored as (
         + policy_in_force.waiting_weight as highest_score,
         policy_in_force.tier_weight * weighed.current_tier / 3.0
         + policy_in_force.urgency_weight * coalesce(weighed.urgency_score, 0)
-        + policy_in_force.value_weight * least(weighed.lifetime_value / policy_in_force.value_cap, 1)
+        + policy_in_force.value_weight
+        * least(weighed.lifetime_value / policy_in_force.value_cap, 1)
+        * coalesce(least(weighed.churn_risk / policy_in_force.risk_cap, 1), 1)
         + policy_in_force.waiting_weight * least(weighed.waiting_hours / policy_in_force.waiting_cap_hours, 1) as weighed_score,
         {{ ts_add(
             'weighed.created_at',

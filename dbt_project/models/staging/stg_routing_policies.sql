@@ -13,6 +13,7 @@ renamed as (
         value_weight,
         waiting_weight,
         value_cap,
+        risk_cap,
         waiting_cap_hours,
         calm_max_wait_hours,
         sla_hours_tier_0,

@@ -47,9 +47,10 @@ def up(
     folder = base.home / "run"
     refuse_second(folder)
     own = home or base.home / "up" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    # From here on an interrupt, and the `down` of another shell, end what was started and nothing else.
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    # From here on an interrupt, and the `down` of another shell, end what was started and nothing else. A shell lets
+    # what it starts in the background ignore SIGINT; who sends it all the same means it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     instance = None
     try:
         say("starting the sandbox brand")

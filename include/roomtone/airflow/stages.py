@@ -126,6 +126,14 @@ def reconcile_destination(destination: str) -> dict[str, int]:
     return _told(f"reconcile {destination}", report)
 
 
+def weigh_risks() -> dict[str, int]:
+    """Weigh anew what a promotion would risk with each customer; the next pass takes it in. Returns the counts."""
+    from roomtone.score import risk_table
+
+    settings = settings_from_airflow()
+    return _told("risk", risk_table.weigh(settings, clock.now(settings)))
+
+
 def publish_pass(sequence: int) -> int:
     """Publish the marts of a validated pass. Returns its sequence.
 

@@ -1,8 +1,8 @@
-"""What Zendesk's webhooks leave out, asked of its API: the tickets and people of a whole batch in one call each.
+"""What is asked of Zendesk in a hurry, beside its exports: the newest audits, and tickets and people by their ids.
 
-A webhook tells of a ticket without its custom fields and of its requester without an address. Both are asked for, a
-hundred at a time, in the shape that the poll reads, so that either way gives the same version. When the vendor does not
-answer, the message lands all the same and the poll brings the rest.
+A webhook tells of a ticket without its custom fields and of its requester without an address, and the exports hold back
+what is younger than a minute. The answers here have the shape that the exports have, so that either way gives the same
+version. When the vendor does not answer, what was heard lands all the same and the exports bring the rest.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,16 @@ import structlog
 
 from roomtone.errors import RoomtoneError
 from roomtone.extract import zendesk_records as records
-from roomtone.extract.http import RefusalError, VendorApi
+from roomtone.extract.http import VendorApi
 from roomtone.extract.received import Record, UnfinishedError
 from roomtone.settings import Connection
 
 log = structlog.get_logger(__name__)
 
 _IDS_A_CALL = 100
-# A message is not held up for what the poll brings a minute later.
+# The most that the vendor gives at once; further pages may skip some and are left to the exports.
+_AUDITS = 100
+# A message is not held up for what the exports bring a minute later.
 _BUDGET_SECONDS = "2"
 
 
@@ -32,31 +34,52 @@ class ZendeskLookup:
         self._tickets: dict[str, None] = {}
 
     def note(self, ticket_id: str | None) -> None:
-        """Remember a ticket; its id consists of digits."""
-        if ticket_id is not None:
+        """Remember a ticket, if the id is one: digits."""
+        if ticket_id is not None and ticket_id.isdigit():
             self._tickets[ticket_id] = None
 
     def records(self) -> Iterator[Record]:
-        if self._connection is None or not self._tickets:
+        if self._connection is None:
             return
         order_field = self._connection.options.get("order_field_id", "")
-        headers = {"Authorization": f"Bearer {self._connection.token}"}
-        hurried = replace(self._connection, options={**self._connection.options, "budget_seconds": _BUDGET_SECONDS})
-        try:
-            with VendorApi(hurried, headers) as api:
-                people: dict[str, None] = {}
-                for ticket in _many(api, "tickets", list(self._tickets)):
-                    people[str(ticket.get("requester_id"))] = None
-                    yield records.ticket(ticket, order_field)._replace(source="zendesk")
-                for user in _many(api, "users", [key for key in people if key.isdigit()]):
-                    if user.get("role") == "end-user":
-                        yield records.customer(user)._replace(source="zendesk")
-        except (RefusalError, UnfinishedError, RoomtoneError) as error:
-            log.warning("tickets of webhooks were not looked up; the poll brings them", failure=type(error).__name__)
+        people: dict[str, None] = {}
+        for ticket in _many(self._connection, "tickets", list(self._tickets)):
+            people[str(ticket.get("requester_id"))] = None
+            yield records.ticket(ticket, order_field)._replace(source="zendesk")
+        for user in users(self._connection, [key for key in people if key.isdigit()]):
+            if user.get("role") == "end-user":
+                yield records.customer(user)._replace(source="zendesk")
 
 
-def _many(api: VendorApi, kind: str, ids: list[str]) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(ids), _IDS_A_CALL):
-        part = ",".join(ids[start : start + _IDS_A_CALL])
-        rows = api.get(f"/api/v2/{kind}/show_many.json", {"ids": part}).get(kind)
-        yield from (row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+def users(connection: Connection, ids: list[str]) -> list[dict[str, Any]]:
+    """The people with these ids, in the vendor's shape; whom it does not know it leaves out."""
+    return list(_many(connection, "users", ids))
+
+
+def newest_audits(connection: Connection) -> list[dict[str, Any]]:
+    """What happened to tickets last, at most a hundred audits; none without an administrator's key."""
+    try:
+        with _hurried(connection) as api:
+            rows = api.get("/api/v2/ticket_audits.json", {"limit": str(_AUDITS)}).get("audits")
+    except (UnfinishedError, RoomtoneError) as error:
+        log.info("the newest audits were not read; messages are heard a minute later", failure=type(error).__name__)
+        return []
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _many(connection: Connection, kind: str, ids: list[str]) -> Iterator[dict[str, Any]]:
+    if not ids:
+        return
+    try:
+        with _hurried(connection) as api:
+            for start in range(0, len(ids), _IDS_A_CALL):
+                part = ",".join(ids[start : start + _IDS_A_CALL])
+                rows = api.get(f"/api/v2/{kind}/show_many.json", {"ids": part}).get(kind)
+                yield from (row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    except (UnfinishedError, RoomtoneError) as error:
+        log.warning("what happened last was not looked up; the exports bring it", of=kind, failure=type(error).__name__)
+
+
+def _hurried(connection: Connection) -> VendorApi:
+    options = {**connection.options, "budget_seconds": _BUDGET_SECONDS}
+    return VendorApi(replace(connection, options=options), {"Authorization": f"Bearer {connection.token}"})

@@ -90,6 +90,13 @@ def comments_of(event: dict[str, Any]) -> list[dict[str, Any]]:
     return [child for child in _children(event) if child.get("event_type") == "Comment"]
 
 
+def comments_of_audit(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    """The comments among the events of an audit, as the list of audits shows it."""
+    events = audit.get("events")
+    rows = [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    return [event for event in rows if event.get("type") == "Comment"]
+
+
 def message(event: dict[str, Any], comment: dict[str, Any], author: str | None) -> Record:
     """A comment. `author` is None when nobody knows who wrote it: the check then refuses the record."""
     written_at = comment.get("created_at") or event.get("created_at")

@@ -46,6 +46,7 @@ _EFFECTS: Mapping[str, str] = {
     "weights.value": "higher lets money decide more of the order",
     "weights.waiting": "higher brings the order closer to first come, first served",
     "caps.value": "higher tells rich customers apart further up",
+    "caps.risk": "higher keeps value for customers who are nearer to leaving",
     "caps.waiting_hours": "higher lets waiting count more slowly",
     "calm_max_wait_hours": "higher lets calm customers wait longer",
     "sla_hours.calm": "higher promises calm customers less",

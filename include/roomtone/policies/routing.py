@@ -21,9 +21,14 @@ class Weights(Strict):
 
 
 class Caps(Strict):
-    """Where more stops counting: lifetime value in the shop's currency, hours of waiting."""
+    """Where more stops counting: lifetime value in the shop's currency, chance of leaving, hours of waiting.
+
+    Lifetime value counts by the share of its cap that the customer's churn risk reaches, so that it is value at risk;
+    without that cap all of it counts.
+    """
 
     value: Annotated[float, Field(strict=True, gt=0, le=1e9, allow_inf_nan=False)]
+    risk: Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)] | None = None
     waiting_hours: WaitHours
 
 

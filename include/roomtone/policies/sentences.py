@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from roomtone.contract import SCOPES, TIERS
 from roomtone.policies.guardrails import Freshness, KillSwitch, MassChange, OfferLimit
 from roomtone.policies.recovery import Event, Kind, RecoveryRule
-from roomtone.policies.routing import Queue, RoutingRule
+from roomtone.policies.routing import Caps, Queue, RoutingRule
 from roomtone.policies.rules import Rule
 from roomtone.policies.suppression import MessageStart, RepeatStart, ShipmentStart, SuppressionRule
 
@@ -193,11 +193,17 @@ def _routing(rule: RoutingRule) -> str:
     lines = "; ".join(f"({position}) {_queue(queue)}" for position, queue in enumerate(rule.queues, start=1))
     return (
         f"A ticket's priority score adds up to {weights.tier:g} points for its tier, {weights.urgency:g} for urgency,"
-        f" {weights.value:g} for the customer's lifetime value (full at {rule.caps.value:g}) and {weights.waiting:g}"
+        f" {weights.value:g} for the customer's {_value(rule.caps)} and {weights.waiting:g}"
         f" for waiting (full after {duration(rule.caps.waiting_hours)}). It goes to the first queue of this list that"
         f" it fits: {lines}. The first reply is due within, by tier: {targets}. No calm customer waits longer than"
         f" {duration(rule.calm_max_wait_hours)} for the sake of upset ones."
     )
+
+
+def _value(caps: Caps) -> str:
+    if caps.risk is None:
+        return f"lifetime value (full at {caps.value:g})"
+    return f"value at risk (full at a lifetime value of {caps.value:g} and a churn risk of {caps.risk:g})"
 
 
 def _queue(queue: Queue) -> str:

@@ -22,7 +22,7 @@ _CAUSES = """
 select causes.cause_id, causes.policy_id, causes.policy_version, causes.ticket_id, causes.shipment_id,
     causes.subject_kind, causes.subject_id, causes.tier, causes.scopes, causes.started_at, causes.ended_at,
     causes.planned_end_at, causes.planned_end_reason, causes.end_reason, causes.evidence_message_id,
-    scores.sentiment, scores.confidence, scores.top_reasons, scores.model_version,
+    scores.sentiment, scores.confidence, scores.top_reasons, scores.model_version, scores.repeat_count_30d,
     decisions.decision_id, decisions.reason_codes, decisions.inputs, decisions.inputs_hash
 from fct_suppression_causes as causes
 left join fct_message_scores as scores
@@ -65,7 +65,8 @@ _ENDINGS = {
 class Answer:
     """The state of one customer at one instant with everything that explains it.
 
-    `why_not` tells of the latest messages what they lack to start a pause; it is filled while nothing is paused.
+    `why_not` tells of the latest messages what they lack to start a pause; it is filled while nothing is paused. `risk`
+    is that of the last published pass, whatever `at` is.
     """
 
     customer_id: str
@@ -76,6 +77,7 @@ class Answer:
     triggers: list[Row]
     by_hand: list[Row] = field(default_factory=list)
     why_not: list[str] = field(default_factory=list)
+    risk: Row | None = None
 
     def as_dict(self) -> Row:
         return {
@@ -86,6 +88,7 @@ class Answer:
             "causes": self.causes,
             "by_hand": self.by_hand,
             "why_not": self.why_not,
+            "risk": self.risk,
             "recovery_triggers": self.triggers,
         }
 
@@ -96,6 +99,8 @@ class Answer:
             f"{self.customer_id} at {_shown(self.at)}: {self.state.get('state', 'calm')} (tier {tier}, {TIERS[tier]})"
             + (f" since {_shown(since)}" if since else "")
         ]
+        if self.risk:
+            lines.append(_risk_line(self.risk))
         for cause in self.causes:
             lines += _cause_lines(cause)
         lines += [_by_hand_line(decision) for decision in self.by_hand]
@@ -156,6 +161,11 @@ def explain(settings: Settings, customer_id: str, at: datetime | None = None) ->
         ),
         _by_hand(settings, customer_id, instant),
         [] if suppressions else _why_not(settings, customer_id, instant, list(rules.values())),
+        published.query(
+            settings,
+            "select churn_risk, risk_version, risk_weighed_at, value_at_risk from dim_customers where customer_id = ?",
+            [customer_id],
+        )[0],
     )
 
 
@@ -245,6 +255,15 @@ def _ending(cause: Row, rule: SuppressionRule | None) -> str:
     return f"{text}; sooner: {', or '.join(ways)}" if ways else text
 
 
+def _risk_line(risk: Row) -> str:
+    weighed_at = risk["risk_weighed_at"]
+    when = f"weighed on {_shown(weighed_at)}" if weighed_at else "on mood alone until it is weighed"
+    return (
+        f"churn risk now: {risk['churn_risk']:.3f} by {risk['risk_version']}, {when}; value at risk"
+        f" {risk['value_at_risk']:.2f}"
+    )
+
+
 def _cause_lines(cause: Row) -> list[str]:
     lines = [
         (
@@ -260,6 +279,8 @@ def _cause_lines(cause: Row) -> list[str]:
             f"  evidence: message {cause['evidence_message_id']} read as {cause['sentiment']}, "
             f"confidence {cause['confidence']:.2f}, by {cause['model_version']}"
         )
+        if cause["repeat_count_30d"]:
+            lines.append(f"    says again what {cause['repeat_count_30d']} earlier messages of 30 days said")
         lines += [_contribution(reason) for reason in json.loads(cause["top_reasons"] or "[]")]
     return lines
 

@@ -14,6 +14,7 @@ from roomtone.errors import RoomtoneError
 from roomtone.policies.publish import as_stored
 from roomtone.policies.schema import Policies
 from roomtone.policies.versions import StoredVersion, stored_versions
+from roomtone.score import concept_table
 from roomtone.score.model import Model
 from roomtone.settings import Settings
 from roomtone.stores import warehouse
@@ -56,7 +57,9 @@ def scratch(live: Settings) -> Iterator[Settings]:
 def copy_records(live: Settings, copy: Settings) -> int:
     """Load every landed record and score into the scratch warehouse; returns how many rows came in."""
     with warehouse.connect(copy) as connection:
-        return load_landed(live, connection)
+        count = load_landed(live, connection)
+        concept_table.refresh(connection, "replayed-concepts")
+        return count
 
 
 def score_again(copy: Settings, model: Model, as_of: datetime) -> None:

@@ -17,6 +17,7 @@ from roomtone.sandbox.customerio_api import CustomerIoApi
 from roomtone.sandbox.faults import FaultPlan, FaultRates, plan_incidents
 from roomtone.sandbox.helpdesk_api import HelpdeskApi
 from roomtone.sandbox.load import Load
+from roomtone.sandbox.marketing import is_paused
 from roomtone.sandbox.marketing_api import MarketingApi
 from roomtone.sandbox.records import Ticket
 from roomtone.sandbox.request_tracker_api import RequestTrackerApi
@@ -139,9 +140,16 @@ class Sandbox:
             tickets = self._load.write(int(wanted["count"]), float(wanted.get("upset_share", 0.5)), self.world.at)
         except (ValueError, KeyError, TypeError) as error:
             return JSONResponse({"error": f"messages: {error}; send count and upset_share"}, 400)
+        profiles = self.world.marketing.profile_of
         rows = [
-            {"ticket_id": t.id, "message_id": t.comments[0].id, "customer": t.customer.shop_id, "heat": _heat(t)}
-            for t in tickets
+            {
+                "ticket_id": ticket.id,
+                "message_id": ticket.comments[0].id,
+                "customer": ticket.customer.shop_id,
+                "heat": _heat(ticket),
+                "is_paused": is_paused(profiles[ticket.customer.number].properties, "discount", self.world.at),
+            }
+            for ticket in tickets
         ]
         return JSONResponse({"at": rfc3339(self.world.at), "messages": rows})
 
@@ -158,13 +166,19 @@ class Sandbox:
         return JSONResponse(self.world.witness.after(after, kinds or None))
 
     async def edit_by_hand(self, request: Request) -> Response:
-        """`{"profile_id": id, "properties": {...}}`: somebody changes a profile in the platform's own pages."""
+        """`{"profile_id", "properties": {...}, "withdraw": "email"}`: somebody changes a profile by hand.
+
+        `withdraw` is the channel, email or sms, for which the person takes consent back.
+        """
         self.catch_up()
         wanted = json.loads(await request.body())
         profile = self.world.marketing.profiles.get(wanted.get("profile_id"))
         if profile is None:
             return JSONResponse({"error": "profile_id: unknown; use an id of /klaviyo/api/profiles"}, 404)
-        self.world.marketing.edit_by_hand(profile, wanted["properties"], self.world.at)
+        if "withdraw" in wanted:
+            self.world.marketing.withdraw(profile, wanted["withdraw"], self.world.at)
+        if "properties" in wanted:
+            self.world.marketing.edit_by_hand(profile, wanted["properties"], self.world.at)
         return JSONResponse({"profile_id": profile.id})
 
     async def show_story(self, _: Request) -> Response:

@@ -95,6 +95,7 @@ def _measure(
         "messages_written": load.written,
         "per_minute": options.per_minute,
         "is_drained": is_drained,
+        "already_paused": load.already_paused,
         "seconds": measuring.latencies(load.upset_at, log),
         "violations": sum(entry["kind"] == "violation" for entry in log),
         "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),

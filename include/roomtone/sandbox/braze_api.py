@@ -49,6 +49,7 @@ class User:
 
     external_id: str
     braze_id: str
+    customer: Customer
     attributes: dict[str, Any] = field(default_factory=dict)
     events: list[tuple[str, datetime]] = field(default_factory=list)
 
@@ -202,7 +203,8 @@ class BrazeApi:
             customer = self._customers.get(int(external_id) - 1000) if external_id.isdecimal() else None
             if customer is None or not customer.is_on_platform:
                 return None
-            self._users[external_id] = User(external_id, token(self._seed, "braze", external_id, prefix="", length=24))
+            braze_id = token(self._seed, "braze", external_id, prefix="", length=24)
+            self._users[external_id] = User(external_id, braze_id, customer)
         return self._users[external_id]
 
     def _known(self, row: Mapping[str, Any], at: datetime) -> User | None:
@@ -255,6 +257,7 @@ def _address_problem(row: Any) -> str:
 def _shown(user: User) -> dict[str, Any]:
     """ "if a field is missing from the object it should be assumed to be null, false, or empty" """
     shown: dict[str, Any] = {"external_id": user.external_id, "braze_id": user.braze_id}
+    shown["email_subscribe"] = "subscribed" if user.customer.email_consent else "unsubscribed"
     if user.attributes:
         shown["custom_attributes"] = dict(user.attributes)
     names = dict.fromkeys(name for name, _ in user.events)

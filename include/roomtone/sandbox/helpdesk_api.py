@@ -21,6 +21,8 @@ PRIORITIES = frozenset({"urgent", "high", "normal", "low"})
 STATUSES = frozenset({"new", "open", "pending", "hold", "solved", "closed"})
 # Most records a page of an export holds.
 EXPORT_PAGE = 1000
+# Most audits a page of their list holds.
+AUDITS_PAGE = 100
 # Most records that a call for many of them may name.
 SHOWN_AT_ONCE = 100
 
@@ -35,6 +37,7 @@ class HelpdeskApi:
             {
                 "GET /api/v2/incremental/tickets/cursor": self._export_tickets,
                 "GET /api/v2/incremental/ticket_events": self._export_events,
+                "GET /api/v2/ticket_audits": self._list_audits,
                 "GET /api/v2/tickets/show_many": self._show_tickets,
                 "GET /api/v2/tickets/{ticket_id}": self._show_ticket,
                 "PUT /api/v2/tickets/{ticket_id}": self._update_ticket,
@@ -122,6 +125,17 @@ class HelpdeskApi:
             "end_of_stream": last >= end,
         }
         return Reply(200, body)
+
+    def _list_audits(self, call: Call) -> Reply:
+        """What happened to all tickets, the newest first and without delay; the vendor warns that pages may skip."""
+        size = _number(call.params, "limit", AUDITS_PAGE, 1, AUDITS_PAGE)
+        order, cursor = self._desk.event_order, call.params.get("cursor")
+        end = len(order) if cursor is None else bisect_left(order, _read_cursor(cursor))
+        page = order[max(0, end - size) : end][::-1]
+        url = f"{call.base_url}/api/v2/ticket_audits.json?limit={size}&cursor="
+        oldest = _write_cursor(*page[-1]) if page else cursor or ""
+        rows = [shapes.audit_of_event(self._desk.events[key]) for _, key in page]
+        return Reply(200, {"audits": rows, "after_cursor": oldest, "after_url": f"{url}{oldest}"})
 
     def _show_ticket(self, call: Call, ticket_id: str) -> Reply:
         return Reply(200, {"ticket": shapes.ticket(self._ticket(ticket_id), call.base_url)})

@@ -206,6 +206,29 @@ def ticket_event(event: dict[str, Any], has_comments: bool) -> dict[str, Any]:
     }
 
 
+def audit_of_event(event: dict[str, Any]) -> dict[str, Any]:
+    """An audit as the list of audits shows it: one event for each changed field, and comments with their words."""
+    events: list[dict[str, Any]] = []
+    for child in event["children"]:
+        kind = child["event_type"]
+        if kind == "Comment":
+            said = comment(child["comment"])
+            events.append({name: value for name, value in said.items() if name not in {"created_at", "metadata"}})
+            continue
+        for name in child.keys() - {"id", "event_type", "previous_value"}:
+            change = {"id": child["id"], "type": kind, "field_name": name, "value": child[name]}
+            events.append(change | {key: child[key] for key in ("previous_value",) if key in child})
+    return {
+        "id": event["id"],
+        "ticket_id": event["ticket_id"],
+        "created_at": whole_seconds(event["at"]),
+        "author_id": event["updater_id"],
+        "metadata": {"system": {}, "custom": {}},
+        "events": events,
+        "via": {"channel": VIA[event["channel"]], "source": {"from": {}, "to": {}, "rel": None}},
+    }
+
+
 def audit(found: Ticket, changed: dict[str, Any], at: datetime) -> dict[str, Any]:
     """The audit that answers an update."""
     events = []

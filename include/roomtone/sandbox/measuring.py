@@ -39,11 +39,15 @@ def start_brand(home: Path, run_folder: Path, customers: int) -> str:
 
 @dataclass
 class Load:
-    """Messages that were written, and who of their writers was upset since when."""
+    """Messages that were written, and who of their writers was upset since when.
+
+    `already_paused`: upset writers whom an earlier message had made quiet; nothing changes for them.
+    """
 
     brand: Brand
     upset_share: float
     written: int = 0
+    already_paused: int = 0
     upset_at: dict[str, datetime] = field(default_factory=dict)
 
     def write(self, count: int) -> None:
@@ -51,7 +55,11 @@ class Load:
         answer = self.brand.post("/messages", {"count": count, "upset_share": self.upset_share})
         self.written += count
         for row in answer["messages"]:
-            if row["heat"] >= _UPSET_HEAT:
+            if row["heat"] < _UPSET_HEAT:
+                continue
+            if row["is_paused"]:
+                self.already_paused += 1
+            else:
                 self.upset_at.setdefault(row["customer"], instant(answer["at"]))
 
     def pour(self, due_seconds: Sequence[float]) -> Iterable[float]:

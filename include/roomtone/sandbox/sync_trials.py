@@ -58,7 +58,11 @@ _PATIENCE_MINUTES = 120.0
 
 @dataclass(frozen=True)
 class FaultyTrial:
-    """What became of `intents`: counted at the platform, in its own minutes."""
+    """What became of `intents`: counted at the platform, in its own minutes.
+
+    `duplicates` and `missing` are of events that reached somebody; `created_profiles` counts the others: sent in the
+    moment in which the platform merged the profile away, they make one that has no address and that nobody reads.
+    """
 
     intents: int
     events: int
@@ -66,6 +70,7 @@ class FaultyTrial:
     duplicates: int
     missing: int
     wrong_profiles: int
+    created_profiles: int
     simulated_minutes: float
     runs: int
     crashes: int
@@ -94,7 +99,8 @@ def faulty_trial(intents: int, seed: int, home: Path) -> FaultyTrial:
         brand.fail(seed, **FAULTS)
         runs, crashes = _sync_until_done(brand, settings, current, seed)
         ended = brand.now()
-        counted = Counter(e["unique_id"] for e in brand.log("event_received") if not e["is_duplicate"])
+        received = [e for e in brand.log("event_received") if not e["is_duplicate"]]
+        counted = Counter(e["unique_id"] for e in received if e["profile_id"] is not None)
         brand.fail(seed)
         # The last effects become visible a little later; whoever asks the platform then sees them.
         brand.advance(FAULTS["lag_seconds"])
@@ -109,6 +115,7 @@ def faulty_trial(intents: int, seed: int, home: Path) -> FaultyTrial:
             wrong_profiles=sum(
                 any(by_email[row["email"]].get(name) != value for name, value in wanted.items()) for row in rows
             ),
+            created_profiles=sum(e["profile_id"] is None for e in received),
             simulated_minutes=round((ended - start).total_seconds() / 60, 1),
             runs=runs,
             crashes=crashes,

@@ -29,11 +29,11 @@ TREE_NAMES = (*(f"cold_{name}" for name in SENTIMENTS), *(f"words_{name}" for na
 _LEAST_CHANCE = 1e-6
 
 
-def naming_weights(step: str, prior: Doubles) -> Doubles:
-    """Weights by which a class is named: those of `label_shift` where labels told the shares, else all alike, for
-    shares that were only estimated are no ground to name a rare class more often.
+def naming_weights(step: str, declared: Doubles, prior: Doubles) -> Doubles:
+    """Weights by which a class is named: those of `label_shift`, after the shares where labels told them, after what
+    they have grown by where they were only estimated.
     """
-    return np.ones(len(prior)) if step == STEPS[0] else label_shift.naming_weights(prior)
+    return label_shift.naming_weights(prior, declared if step == STEPS[0] else None)
 
 
 def centred_logs(chances: Doubles) -> Doubles:
@@ -80,7 +80,7 @@ class Brand:
     weights: Doubles = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", naming_weights(self.step, self.prior))
+        object.__setattr__(self, "weights", naming_weights(self.step, self.declared, self.prior))
 
     def chances(self, cold_chances: Doubles, columns: Doubles, grams: Grams) -> Doubles:
         """Probabilities (messages x 3) from the cold start's, the model's columns and the grams of a batch."""

@@ -109,8 +109,9 @@ def section(learned: Learned, name: str) -> str:
         "  they are, and so are the probabilities",
         *(f"- {line}" for line in learned.lines),
         "",
-        "With labels, a sentiment is named by probability over the root of its class share, so that a rare class is",
-        "named at all; the probabilities, and the rules that ask for 0.80 of them, are not touched by it.",
+        "A sentiment is named by probability over the root of its class share (with labels, so that a rare class is",
+        "named at all) or over the root of what that share has grown by (without); the probabilities, and the rules",
+        "that ask for 0.80 of them, are not touched by it.",
     ]
     if learned.steps:
         lines += [

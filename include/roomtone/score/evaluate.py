@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from roomtone.score import anchors, card, data, features, service, tokens, train
+from roomtone.score import anchors, card, data, features, service, tokens
 from roomtone.score.data import CUE_HEADS, SENTIMENTS, Source
 from roomtone.score.features import Doubles
 from roomtone.score.heads import at_even_shares
@@ -20,7 +20,6 @@ from roomtone.score.model import Model
 from roomtone.score.text import clean_body
 
 _COMPOUND = features.SURFACE_NAMES.index("valence_compound")
-HELD_OUT = ("semeval_sentiment", "vader_tweets", "vader_amazon")
 
 
 def evaluate(model: Model, data_dir: Path) -> dict[str, Any]:
@@ -44,37 +43,25 @@ def evaluate(model: Model, data_dir: Path) -> dict[str, Any]:
     }
 
 
-def transfer(data_dir: Path, seed: int = 7, sample: int = 1) -> dict[str, Any]:
-    """For each of `HELD_OUT`: the recipe trained without it, judged on all its rows, beside the baselines of `anchors`.
+def against_anchors(model: Model, held: Source, kept: list[Source], seed: int = 7) -> dict[str, dict[str, float]]:
+    """`model`, trained on `kept`, judged on all rows of `held`, beside the baselines of `anchors` trained on the same.
 
-    One row in `sample` of every other open set is trained on. The recipe's answer is the class that is likeliest when
-    all three are equally frequent, as nobody knows the shares of a set never seen; `assumed_prior` holds the same
-    figures at the declared inbox prior. Figures: macro-F1, macro recall, for the recipe also AUC of negative and
-    calibration error.
+    The model's answer is the class that is likeliest when all three are equally frequent, as nobody knows the shares of
+    a set never seen; `assumed_prior` holds the same figures at the declared inbox prior. Figures: macro-F1, macro
+    recall, for the model also AUC of negative and calibration error.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    sources = {source.name: source for source in train.open_sources(data_dir, seed)}
-    results: dict[str, Any] = {}
-    for held in HELD_OUT:
-        kept = [
-            source if name == "project" else source.every(sample) for name, source in sources.items() if name != held
-        ]
-        with threadpool_limits(limits=1):
-            fitted = train.fit_mood(kept, seed)
-        target, texts = _marked(sources[held])
-        chances = _stacked(fitted, texts)
-        marked = [_marked(source) for source in kept]
-        known, labels = [text for _, part in marked for text in part], np.concatenate([part for part, _ in marked])
-        results[held] = {
-            "n": len(target),
-            "stack": _row(target, at_even_shares(chances, train.PRIOR)),
-            "assumed_prior": _row(target, chances),
-        } | {
-            name: {"macro_f1": card.macro_f1(target, answer), "macro_recall": card.macro_recall(target, answer)}
-            for name, answer in anchors.answers(known, labels, texts, seed).items()
-        }
-    return results
+    target, texts = _marked(held)
+    columns = model.columns([clean_body(text) for text in texts])
+    chances = model.heads.scaling.apply(model.trees.predict(columns))
+    marked = [_marked(source) for source in kept]
+    known, labels = [text for _, part in marked for text in part], np.concatenate([part for part, _ in marked])
+    return {
+        "stack": _row(target, at_even_shares(chances, model.heads.prior)),
+        "assumed_prior": _row(target, chances),
+    } | {
+        name: {"macro_f1": card.macro_f1(target, answer), "macro_recall": card.macro_recall(target, answer)}
+        for name, answer in anchors.answers(known, labels, texts, seed).items()
+    }
 
 
 def probabilities(model: Model, texts: list[str]) -> Doubles:
@@ -100,18 +87,6 @@ def _rule(texts: list[str]) -> npt.NDArray[np.int64]:
     table = tokens.TypeTable()
     compound = features.surface(tokens.encode([clean_body(text) for text in texts], table)).values[:, _COMPOUND]
     return np.where(compound <= -anchors.CUT, 0, np.where(compound >= anchors.CUT, 2, 1))
-
-
-def _stacked(fitted: train.Mood, texts: list[str]) -> Doubles:
-    from roomtone.score.trees import Trees
-
-    batch = tokens.encode([clean_body(text) for text in texts], tokens.TypeTable())
-    found = fitted.words.find(tokens.grams(batch))
-    extremes = fitted.words.sentence_extremes(found, batch.sentence[found.first], batch.size)
-    columns = features.matrix(
-        np.column_stack([fitted.words.scores(found, batch.size), extremes]), features.surface(batch).values
-    )
-    return fitted.scaling.apply(Trees(fitted.trees, columns.shape[1]).predict(columns))
 
 
 def _row(target: npt.NDArray[np.int64], chances: Doubles) -> dict[str, float]:

@@ -1,11 +1,12 @@
 """The intent head on another label set: Banking77 (Casanueva et al. 2020), trained on its official training split
 alone, judged on its official test split.
 
-Cleaning and tokens are the product's own. Character n-grams and word vectors are added and the head is a linear
-support vector machine, which a benchmark can afford and a model of 5 MB cannot: the shipped intents are a logistic
-regression on word grams.
+Cleaning and tokens are the product's own. Two linear support vector machines on different spellings of a text and a
+small network on the main directions of the first one's features vote, which a benchmark can afford and a model of 5 MB
+cannot: the shipped intents are a logistic regression on word grams.
 """
 
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,74 @@ import numpy as np
 
 from roomtone.score import static, tokens
 from roomtone.score.data import read_rows
+from roomtone.score.features import Doubles
 from roomtone.score.text import clean_body
 
 STRENGTH = 1.5
-"""Chosen with the parts by cross-validation on the training split (accuracy 0.9115 on held-out fifths)."""
+"""Chosen with the parts by cross-validation on the training split: on two held-out fifths the first machine alone is
+right for 0.911 and 0.909 of them.
+"""
+
+_SEED = 7
+_DIRECTIONS, _UNITS, _PASSES = 400, 512, 25
 
 
 def accuracy(data_dir: Path) -> float:
     """Share of the official test split's 3,080 messages that get the right one of 77 intents."""
+    train, test = (read_rows(data_dir, f"banking77/{split}.parquet", ["text", "intent"]) for split in ("train", "test"))
+    names, target = np.unique([row["intent"] for row in train], return_inverse=True)
+    answers = votes([row["text"] for row in train], target, [row["text"] for row in test])
+    return float((names[answers.argmax(axis=1)] == np.array([row["intent"] for row in test])).mean())
+
+
+def votes(known: list[str], target: Any, asked: list[str]) -> Doubles:
+    """Sum of what the three say of `asked` (messages x intents), each message's answers of one mean and spread, after
+    training on `known` texts with the intent numbers `target`.
+    """
     from sklearn.svm import LinearSVC
 
-    train, test = (read_rows(data_dir, f"banking77/{split}.parquet", ["text", "intent"]) for split in ("train", "test"))
-    known, asked = _columns([row["text"] for row in train], [row["text"] for row in test])
-    fitted = LinearSVC(C=STRENGTH, random_state=7).fit(known, np.array([row["intent"] for row in train]))
-    return float((fitted.predict(asked) == np.array([row["intent"] for row in test])).mean())
+    known, asked = ([clean_body(text) for text in texts] for texts in (known, asked))
+    words, spelling = _words(known, asked), _spelling(known, asked)
+    said = [
+        LinearSVC(C=STRENGTH, random_state=_SEED).fit(inside, target).decision_function(outside)
+        for inside, outside in (words, spelling)
+    ]
+    said.append(_network(*words, target))
+    return np.asarray(sum((rows - rows.mean(axis=1, keepdims=True)) / rows.std(axis=1, keepdims=True) for rows in said))
 
 
-def _columns(known: list[str], asked: list[str]) -> tuple[Any, Any]:
-    """Feature matrices of training and test texts: three parts, each row of each part of unit length."""
+def _network(inside: Any, outside: Any, target: Any) -> Doubles:
+    """Log probabilities of a network with one hidden layer on the first directions of the features, rows of one
+    length.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    directions = TruncatedSVD(min(_DIRECTIONS, inside.shape[0] - 1), n_iter=3, random_state=_SEED).fit(inside)
+
+    def placed(rows: Any) -> Doubles:
+        found = directions.transform(rows)
+        return np.asarray(10 * found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9), np.float32)
+
+    network = MLPClassifier(
+        (_UNITS,),
+        learning_rate_init=2e-3,
+        batch_size=min(128, len(target)),
+        max_iter=_PASSES,
+        tol=0.0,
+        random_state=_SEED,
+    )
+    with warnings.catch_warnings():  # the number of passes is chosen, not a limit
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network.fit(placed(inside), target)
+    return np.asarray(np.log(network.predict_proba(placed(outside)) + 1e-9))
+
+
+def _words(known: list[str], asked: list[str]) -> tuple[Any, Any]:
+    """Feature matrices of training and test texts: words and pairs, characters inside words, mean word vector; each row
+    of each part of unit length.
+    """
     from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -39,14 +90,24 @@ def _columns(known: list[str], asked: list[str]) -> tuple[Any, Any]:
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
     parts = []
     for texts, is_known in ((known, True), (asked, False)):
-        cleaned = [clean_body(text) for text in texts]
-        grams = words.fit_transform(cleaned) if is_known else words.transform(cleaned)
-        spelled = characters.fit_transform(cleaned) if is_known else characters.transform(cleaned)
+        grams = words.fit_transform(texts) if is_known else words.transform(texts)
+        spelled = characters.fit_transform(texts) if is_known else characters.transform(texts)
         keys = np.array([0 if " " in name else int(name) for name in words.get_feature_names_out()], np.uint64)
         meaning = grams @ static.vectors(keys).astype(np.float64)
         length = np.linalg.norm(meaning, axis=1, keepdims=True)
         parts.append(hstack([grams, spelled, csr_matrix(meaning / np.maximum(length, 1e-9))]).tocsr())
     return parts[0], parts[1]
+
+
+def _spelling(known: list[str], asked: list[str]) -> tuple[Any, Any]:
+    """The same of longer grams: up to three words, and characters across words."""
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True, token_pattern=r"\b\w+\b")  # noqa: S106
+    characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 6), sublinear_tf=True, min_df=2)
+    inside = hstack([words.fit_transform(known), characters.fit_transform(known)]).tocsr()
+    return inside, hstack([words.transform(asked), characters.transform(asked)]).tocsr()
 
 
 def _grams(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from roomtone.score.adapter import Texts
 from roomtone.score.brand import STEPS, TREE_NAMES, Brand, centred_logs, naming_weights
 from roomtone.score.brand_files import Labels
 from roomtone.score.data import SENTIMENTS
-from roomtone.score.features import Doubles
+from roomtone.score.features import FEATURE_NAMES, Doubles
 from roomtone.score.heads import VectorScaling
 from roomtone.score.label_shift import Classes, Shift
 from roomtone.score.model import Model
@@ -68,18 +68,19 @@ class _Evidence:
 
 @dataclass(frozen=True)
 class _Rung:
-    """A step tried: its scores and probabilities of the labels, out of fold, and the shares it assumes."""
+    """A step tried: its scores and probabilities of the labels, out of fold, the shares it assumes and the declared."""
 
     step: str
     scores: Doubles
     chances: Doubles
     prior: Doubles
+    declared: Doubles
     trees: str | None = None
     raw: Doubles | None = None
 
     @property
     def weights(self) -> Doubles:
-        return naming_weights(self.step, self.prior)
+        return naming_weights(self.step, self.declared, self.prior)
 
 
 def learn(
@@ -102,7 +103,7 @@ def learn(
         progress("reading messages")
         others = _read(model, unlabelled or [], "unlabelled messages", lines)
         labelled = _read(model, labels.texts if labels else [], "labelled messages", lines)
-        brand, shift = _cold_start(model, others, seed)
+        brand, shift = _cold_start(model, others, seed, lines)
         if unlabelled:
             lines.append(_shift_line(shift, "declared"))
         learned = Learned(brand, None, 0, len(unlabelled or []), shift, {}, {}, lines)
@@ -166,10 +167,25 @@ def _read(model: Model, texts: list[str], what: str, lines: list[str]) -> Texts 
     return encoded if unread < len(texts) else None
 
 
-def _cold_start(model: Model, others: Texts | None, seed: int) -> tuple[Brand, Shift]:
+def _cold_start(model: Model, others: Texts | None, seed: int, lines: list[str]) -> tuple[Brand, Shift]:
     declared = np.array([model.heads.prior[name] for name in SENTIMENTS])
-    read = others.cold[others.is_read] if others is not None else np.zeros((0, len(SENTIMENTS)))
-    shift = label_shift.estimate(read, declared, model.manifest.get("calibration_error"), seed)
+    if others is None:
+        shift = label_shift.estimate(np.zeros((0, len(SENTIMENTS))), declared, None, seed)
+        return Brand(STEPS[0], _AS_IT_IS, declared, shift.prior), shift
+    service = 1 / (1 + np.exp(-others.columns[others.is_read, FEATURE_NAMES.index("linear_support")]))
+    is_service = service.mean() >= label_shift.LEAST_SERVICE
+    shift = label_shift.estimate(
+        others.cold[others.is_read],
+        declared,
+        model.manifest.get("calibration_error"),
+        seed,
+        free=label_shift.ALL if is_service else label_shift.POLAR,
+    )
+    if shift.is_applied and not is_service:
+        lines.append(
+            f"the messages read like general talk (service language {service.mean():.2f}, below"
+            f" {label_shift.LEAST_SERVICE}): neutral keeps its declared share"
+        )
     return Brand(STEPS[0], _AS_IT_IS, declared, shift.prior), shift
 
 
@@ -199,8 +215,9 @@ def _climb(learned: Learned, evidence: _Evidence, progress: Callable[[str], None
 def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callable[[str], None]) -> Iterator[_Rung]:
     labelled, target, weight, fold = evidence.labelled, evidence.target, evidence.weight, evidence.fold
     cold = centred_logs(labelled.cold)
-    yield _Rung(STEPS[0], cold, label_shift.move(labelled.cold, brand.declared, brand.prior), brand.prior)
-    yield _Rung("scaling", cold, adapter.cross_scaled(cold, target, weight, fold), evidence.shares)
+    own, declared = evidence.shares, brand.declared
+    yield _Rung(STEPS[0], cold, label_shift.move(labelled.cold, declared, brand.prior), brand.prior, declared)
+    yield _Rung("scaling", cold, adapter.cross_scaled(cold, target, weight, fold), own, declared)
     if len(target) < LEAST_LABELS["words"]:
         return
     if evidence.most_words < _LEAST_WORDS:
@@ -209,7 +226,7 @@ def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callab
     progress("the brand's words")
     words = adapter.out_of_fold_words(_vocabulary(evidence), labelled, target, weight, fold)
     by_words = adapter.cross_scaled(words, target, weight, fold)
-    yield _Rung("words", words, by_words, evidence.shares)
+    yield _Rung("words", words, by_words, own, declared)
     if len(target) < LEAST_LABELS["trees"]:
         return
     progress("the brand's trees")
@@ -217,7 +234,7 @@ def _rungs(brand: Brand, evidence: _Evidence, lines: list[str], progress: Callab
         labelled, words, target, weight=weight, fold=fold, seed=evidence.seed, is_large=evidence.is_large
     )
     both = (by_words + adapter.cross_scaled(raw, target, weight, fold)) / 2
-    yield _Rung("trees", words, both, evidence.shares, trees, raw)
+    yield _Rung("trees", words, both, own, declared, trees, raw)
 
 
 def _vocabulary(evidence: _Evidence) -> adapter.Vocabulary:
@@ -277,7 +294,9 @@ def _against_inbox(brand: Brand, evidence: _Evidence, error: float, lines: list[
         return brand, Shift(brand.declared, 0, float("nan"), "no unlabelled messages")
     others = others.chosen(np.flatnonzero(others.is_read))
     chances = brand.calibrated(others.cold, others.columns, others.grams())
-    shift = label_shift.estimate(chances, brand.declared, error, evidence.seed, label_shift.OWN_SHARE)
+    shift = label_shift.estimate(
+        chances, brand.declared, error, evidence.seed, pull=label_shift.OWN_SHARE, free=label_shift.ALL
+    )
     drift = float(np.abs(shift.prior - brand.declared).max())
     if not shift.is_applied or drift <= MOST_DRIFT:
         lines.append(f"class shares are the labels' own: {_shares(brand.declared)}")

@@ -134,6 +134,11 @@ class Learned:
     line: str
 
 
+def too_few(outcome: npt.NDArray[np.bool_]) -> bool:
+    """Whether the outcomes of sends, true for a bad one, teach nothing."""
+    return int(outcome.sum()) < LEAST_OUTCOMES or bool(outcome.all())
+
+
 def learn(columns: Doubles, outcome: npt.NDArray[np.bool_], customers: list[str], seed: int = 7) -> Learned:
     """The rule, or trees learned from sends and their outcomes where they win on customers they have not seen by more
     than a standard error.
@@ -142,7 +147,7 @@ def learn(columns: Doubles, outcome: npt.NDArray[np.bool_], customers: list[str]
     """
     bad = int(outcome.sum())
     rule = RiskHead(RULE_VERSION)
-    if bad < LEAST_OUTCOMES or bad == len(outcome):
+    if too_few(outcome):
         line = f"{bad} of {len(outcome)} sends ended badly, fewer than {LEAST_OUTCOMES}: the declared rule stays"
         return Learned(rule, len(outcome), bad, float("nan"), float("nan"), line)
     fold = np.array([zlib.crc32(f"{seed}:{customer}".encode()) % _FOLDS for customer in customers])

@@ -1,5 +1,12 @@
-"""The risk head in the warehouse: what it learns from, and `raw.customer_risks`, each customer's chance at a pass."""
+"""The risk head in the warehouse: what it learns from, and `raw.customer_risks`, each customer's chance at an instant.
 
+Chances go to the raw store, as scores do, and the next pass takes them in: a rebuilt warehouse has them too, and a pass
+of the past sees those of its time. A chance that has not changed is not written again, so that an hour touches those
+alone whose risk moved.
+"""
+
+import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,19 +17,27 @@ import structlog
 
 from roomtone.errors import RoomtoneError
 from roomtone.score import risk
-from roomtone.score.risk import Learned, RiskHead
+from roomtone.score.risk import Learned, RiskHead, too_few
 from roomtone.score.risk_features import SCHEMAS, Facts, describe
 from roomtone.settings import Settings
-from roomtone.stores import warehouse
-from roomtone.stores.loading import ensure_raw_tables
+from roomtone.stores import heartbeats, raw, warehouse
+from roomtone.stores.heartbeats import watched
+from roomtone.stores.loading import RISK_SCHEMA, ensure_raw_tables
+from roomtone.stores.operational import OperationalStore
 
 log = structlog.get_logger(__name__)
 
-_CREATE = """
-create table if not exists raw.customer_risks (
-    customer_id varchar, as_of timestamp, risk double, risk_version varchar
-)
-"""
+DECIMALS = 3
+"""Of a chance, by which a promotion ends badly once in a thousand or not: finer than any head is calibrated."""
+
+MOST_SENDS = 200_000
+"""The latest sends that teach; more of them take memory and teach the past."""
+
+MEMORY_DAYS = 90
+"""Nothing older moves a feature, but orders, tickets and parcels, which are few."""
+
+DECISION = "decision.json"
+LEARN_EVERY = timedelta(hours=24)
 
 # A person is who the last transform said; whoever is new stands under the source's own id until then.
 _PEOPLE = """
@@ -48,7 +63,7 @@ _FACTS = {
                 md5(arg_max(body, version_at)) as body_hash,
                 min(created_at) as occurred_at
             from raw.messages
-            where author = 'customer'
+            where author = 'customer' and created_at >= $since
             group by id
         ) as bodies
         inner join (select id, arg_max(customer_id, version_at) as customer_id from raw.tickets group by id) as tickets
@@ -114,7 +129,9 @@ _FACTS = {
         inner join people on events.customer_id = people.source_customer_id
         left join (select id, arg_max(scope, version_at) as scope from raw.campaigns group by id) as campaigns
             on events.campaign_id = campaigns.id
-        where events.type in ('sent', 'opened', 'clicked') and coalesce(campaigns.scope, '') <> 'transactional'
+        where events.type in ('sent', 'opened', 'clicked')
+            and events.occurred_at >= $since
+            and coalesce(campaigns.scope, '') <> 'transactional'
         group by people.customer_id, events.id
     """,
 }
@@ -150,74 +167,144 @@ left join endings
     and endings.occurred_at >= promotions.occurred_at
     and endings.occurred_at < promotions.occurred_at + to_days($days)
 where promotions.occurred_at <= $seen_until
-order by promotions.customer_id, promotions.occurred_at
+order by promotions.occurred_at desc, promotions.customer_id
+limit $most
+"""
+
+# Everybody, with the chance that the next pass would show of them: the latest, under whichever of a person's ids.
+_KNOWN = """
+select
+    people.customer_id,
+    arg_max(risks.risk, (risks.as_of, risks.risk)) as risk,
+    arg_max(risks.risk_version, (risks.as_of, risks.risk)) as risk_version
+from people
+left join raw.customer_risks as risks on people.source_customer_id = risks.customer_id
+where people.customer_id is not null
+group by people.customer_id
+order by people.customer_id
 """
 
 
-def head_folder(settings: Settings) -> Path:
-    """Where a learned head lies that the passes are to use."""
-    return settings.home / "models" / "risk"
+@dataclass(frozen=True)
+class RefreshReport:
+    """How many customers were weighed, of how many the chance changed, and the head that weighed them."""
+
+    count_weighed: int
+    count_changed: int
+    risk_version: str
 
 
-def refresh(settings: Settings, connection: duckdb.DuckDBPyConnection, as_of: datetime) -> int:
-    """Replace `raw.customer_risks` by every customer's chance as of an instant; returns how many there are.
+def refresh(settings: Settings, as_of: datetime) -> RefreshReport:
+    """Weigh every customer anew as of an instant and keep the chances that changed, for the next pass to take in.
 
-    A learned head that is damaged is reported in the log, and the declared rule answers.
+    The warehouse is held while the facts are read, and not while they are weighed. A learned head that is damaged is
+    reported in the log, and the declared rule answers.
     """
+    head = head_in_use(settings)
+    instant = _naive(as_of)
+    with warehouse.connect(settings) as connection:
+        ensure_raw_tables(connection)
+        _name_people(connection)
+        known = connection.sql(_KNOWN).to_arrow_table()
+        behind = facts(connection, instant - timedelta(days=MEMORY_DAYS))
+    moments = pa.table(
+        {
+            "customer_id": known["customer_id"],
+            "occurred_at": pa.array([instant] * known.num_rows, pa.timestamp("us")),
+        }
+    )
+    chances = np.round(head.apply(describe(moments, behind)), DECIMALS)
+    before = known["risk"].to_numpy(zero_copy_only=False).astype(np.float64)
+    versions = np.array(known["risk_version"].to_pylist(), dtype=object)
+    # A chance that is not known yet differs from every number.
+    is_new = (before != chances) | (versions != head.version)
+    changed = pa.table(
+        {
+            "customer_id": known["customer_id"].filter(pa.array(is_new)),
+            "as_of": pa.array([instant] * int(is_new.sum()), pa.timestamp("us")),
+            "risk": pa.array(chances[is_new]),
+            "risk_version": pa.array([head.version] * int(is_new.sum()), pa.string()),
+        }
+    )
+    if changed.num_rows:
+        raw.write_scores(settings, f"{instant:%Y%m%dT%H%M%S%f}-{head.version}", changed.cast(RISK_SCHEMA), raw.RISKS)
+    return RefreshReport(known.num_rows, changed.num_rows, head.version)
+
+
+def weigh(settings: Settings, as_of: datetime) -> RefreshReport:
+    """What the hourly task does: learn where a day has gone by since the last time, then weigh everybody."""
+    if _is_time_to_learn(settings):
+        with watched(settings, "learn", "risk"):
+            log.info("risk head", decision=learn_anew(settings, as_of))
+    with watched(settings, "risk"):
+        return refresh(settings, as_of)
+
+
+def head_in_use(settings: Settings) -> RiskHead:
+    """The learned head of this brand, or the declared rule where there is none that can be used."""
     try:
-        head = RiskHead.load(head_folder(settings))
+        return RiskHead.load(settings.risk_dir)
     except RoomtoneError as error:
         log.warning("the risk rule answers instead of the learned head", failure=str(error))
-        head = RiskHead(risk.RULE_VERSION)
-    instant = as_of.astimezone(UTC).replace(tzinfo=None)
-    connection.execute(_CREATE)
-    _name_people(connection)
-    people = connection.sql("select distinct customer_id from people where customer_id is not null order by 1")
-    customers = people.to_arrow_table()["customer_id"]
-    moments = pa.table(
-        {"customer_id": customers, "occurred_at": pa.array([instant] * len(customers), pa.timestamp("us"))}
-    )
-    chances = head.apply(describe(moments, facts(connection)))
-    risks = moments.rename_columns(["customer_id", "as_of"])
-    risks = risks.append_column("risk", pa.array(chances))
-    risks = risks.append_column("risk_version", pa.array([head.version] * len(customers), pa.string()))
-    connection.execute("delete from raw.customer_risks")
-    connection.register("risks", risks)
-    try:
-        connection.execute("insert into raw.customer_risks by name select * from risks")
-    finally:
-        connection.unregister("risks")
-    return len(customers)
+        return RiskHead(risk.RULE_VERSION)
+
+
+def learn_anew(settings: Settings, as_of: datetime, seed: int = 7) -> str:
+    """Learn from the brand's latest sends and let the winner answer from now on; returns the line that says why.
+
+    Where the rule wins, a head that was learned before goes.
+    """
+    learned = learn(settings, as_of, seed)
+    if learned.head.trees is None:
+        (settings.risk_dir / risk.FILE).unlink(missing_ok=True)
+    else:
+        learned.head.save(settings.risk_dir)
+    decision = {"risk_version": learned.head.version, "line": learned.line, "decided_at": as_of.isoformat()}
+    settings.risk_dir.mkdir(parents=True, exist_ok=True)
+    (settings.risk_dir / DECISION).write_text(json.dumps(decision, indent=1) + "\n", encoding="utf-8")
+    return learned.line
 
 
 def learn(settings: Settings, as_of: datetime, seed: int = 7) -> Learned:
     """The head that the brand's own sends teach: those whose week of outcomes has passed at `as_of`."""
-    instant = as_of.astimezone(UTC).replace(tzinfo=None)
+    seen_until = _naive(as_of) - timedelta(days=risk.OUTCOME_DAYS)
     with warehouse.connect(settings) as connection:
         ensure_raw_tables(connection)
         _name_people(connection)
-        seen_until = instant - timedelta(days=risk.OUTCOME_DAYS)
-        sends = connection.sql(_SENDS, params={"days": risk.OUTCOME_DAYS, "seen_until": seen_until}).to_arrow_table()
-        columns = describe(sends.select(SCHEMAS["moments"].names), facts(connection))
-    outcome = np.array(sends["is_bad"].to_pylist(), np.bool_)
+        sends = connection.sql(
+            _SENDS, params={"days": risk.OUTCOME_DAYS, "seen_until": seen_until, "most": MOST_SENDS}
+        ).to_arrow_table()
+        outcome = np.array(sends["is_bad"].to_pylist(), np.bool_)
+        # What lies behind the sends is read, at its price, where they can teach something.
+        if too_few(outcome):
+            behind = Facts.of({})
+        else:
+            behind = facts(connection, min(sends["occurred_at"].to_pylist()) - timedelta(days=MEMORY_DAYS))
+    columns = describe(sends.select(SCHEMAS["moments"].names), behind)
     return risk.learn(columns, outcome, sends["customer_id"].to_pylist(), seed)
 
 
 def train(settings: Settings, output: Path, as_of: datetime, seed: int = 7) -> str:
-    """Learns the head and writes it to `output` when it beats the rule; returns a line that says which and why.
-
-    Passes use the head in `head_folder`.
-    """
+    """Learns the head and writes it to `output` when it beats the rule; returns a line that says which and why."""
     learned = learn(settings, as_of, seed)
     if learned.head.trees is None:
         return learned.line
     learned.head.save(output)
-    return f"{learned.line}; written to {output}, passes use {head_folder(settings)}"
+    return f"{learned.line}; written to {output}, chances are weighed by the head in {settings.risk_dir}"
 
 
-def facts(connection: duckdb.DuckDBPyConnection) -> Facts:
-    """The tables behind the features, from the landed records."""
-    return Facts.of({name: connection.sql(query).to_arrow_table() for name, query in _FACTS.items()})
+def facts(connection: duckdb.DuckDBPyConnection, since: datetime) -> Facts:
+    """The tables behind the features, from the landed records; messages and promotions from `since` on."""
+    return Facts.of(
+        {
+            name: connection.sql(query, params={"since": since} if "$since" in query else None).to_arrow_table()
+            for name, query in _FACTS.items()
+        }
+    )
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _name_people(connection: duckdb.DuckDBPyConnection) -> None:
@@ -229,3 +316,13 @@ def _name_people(connection: duckdb.DuckDBPyConnection) -> None:
         person = "coalesce(known.customer_id, ids.customer_id)"
         join = f'left join "{known[0]}".int_customer_identities as known on ids.customer_id = known.source_customer_id'
     connection.execute(_PEOPLE.format(person=person, join=join))
+
+
+def _is_time_to_learn(settings: Settings) -> bool:
+    store = OperationalStore(settings)
+    try:
+        beats = {(beat.stage, beat.subject): beat.succeeded_at for beat in heartbeats.latest(store)}
+    finally:
+        store.close()
+    learned_at = beats.get(("learn", "risk"))
+    return learned_at is None or datetime.now(UTC) - learned_at >= LEARN_EVERY

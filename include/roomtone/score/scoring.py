@@ -11,6 +11,7 @@ import pyarrow as pa
 import structlog
 
 from roomtone.errors import RoomtoneError
+from roomtone.score import concept_table, concepts
 from roomtone.score.model import MANIFEST, Model, read_manifest
 from roomtone.settings import PROJECT_ROOT, Settings
 from roomtone.stores import raw, warehouse
@@ -81,6 +82,7 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
     try:
         with warehouse.connect(settings) as connection:
             loaded = load_landed(settings, connection)
+            concept_table.refresh(connection, f"{current.pass_id}-concepts")
             model, failure = usable_model(settings)
             if failure:
                 store.mark_degraded(current)
@@ -96,7 +98,9 @@ def score_pass(settings: Settings, current: Pass) -> ScoreReport:
             if scores.num_rows:
                 raw.write_scores(settings, f"{current.pass_id}-{model.version}", scores)
                 load_landed(settings, connection)
-            connection.execute("delete from raw.scored_loads where model_version <> ?", [model.version])
+            connection.execute(
+                "delete from raw.scored_loads where model_version not in (?, ?)", [model.version, concepts.version()]
+            )
             connection.execute("insert into raw.scored_loads select ?, source, load_id from looked_at", [model.version])
         store.mark_pass(current, "scored")
     finally:

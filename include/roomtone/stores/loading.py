@@ -35,6 +35,23 @@ SCORE_SCHEMA = pa.schema(
     ]
 )
 
+RISK_SCHEMA = pa.schema(
+    [("customer_id", pa.string()), ("as_of", TIMESTAMP), ("risk", pa.float64()), ("risk_version", pa.string())]
+)
+
+CONCEPT_SCHEMA = pa.schema(
+    [
+        ("message_id", pa.string()),
+        ("body_hash", pa.string()),
+        ("concepts", pa.string()),
+        ("concepts_version", pa.string()),
+        ("load_id", pa.string()),
+    ]
+)
+
+# What models have found, by the source under which its files are loaded.
+_SCORED = {"scores": (raw.SCORES, SCORE_SCHEMA), "risks": (raw.RISKS, RISK_SCHEMA)}
+
 # Names that DuckDB and PostgreSQL share.
 SQL_TYPES = {
     pa.string(): "varchar",
@@ -53,17 +70,18 @@ def load_landed(settings: Settings, connection: Session) -> int:
     known = {tuple(row) for row in connection.execute("select source, load_id from raw.loads").fetchall()}
     count = 0
     for load in raw.completed_loads(settings, known=known):
-        with _transaction(connection):
+        with transaction(connection):
             for stream, files in load.files.items():
                 names = STREAMS[stream].landed_schema.names
                 count += _insert(connection, stream, names, list(files), load.load_id)
-            _mark_loaded(connection, load.source, load.load_id)
-    for file in raw.score_files(settings):
-        if ("scores", file.stem) in known:
-            continue
-        with _transaction(connection):
-            _insert(connection, "message_scores", SCORE_SCHEMA.names, [file], file.stem)
-            _mark_loaded(connection, "scores", file.stem)
+            mark_loaded(connection, load.source, load.load_id)
+    for source, (kind, schema) in _SCORED.items():
+        for file in raw.score_files(settings, kind):
+            if (source, file.stem) in known:
+                continue
+            with transaction(connection):
+                _insert(connection, kind, schema.names, [file], file.stem)
+                mark_loaded(connection, source, file.stem)
     return count
 
 
@@ -76,6 +94,8 @@ def ensure_raw_tables(connection: Session) -> None:
     connection.execute(f"create table if not exists raw.message_scores ({_columns(SCORE_SCHEMA)}, load_id varchar)")
     # A warehouse of an earlier version holds scores without the load that they came in.
     connection.execute("alter table raw.message_scores add column if not exists load_id varchar")
+    connection.execute(f"create table if not exists raw.customer_risks ({_columns(RISK_SCHEMA)}, load_id varchar)")
+    connection.execute(f"create table if not exists raw.message_concepts ({_columns(CONCEPT_SCHEMA)})")
     connection.execute(
         "create table if not exists raw.scored_loads (model_version varchar, source varchar, load_id varchar)"
     )
@@ -83,7 +103,8 @@ def ensure_raw_tables(connection: Session) -> None:
 
 
 @contextmanager
-def _transaction(connection: Session) -> Iterator[None]:
+def transaction(connection: Session) -> Iterator[None]:
+    """All that the block writes is there afterwards, or none of it."""
     connection.begin()
     try:
         yield
@@ -99,7 +120,7 @@ def _columns(schema: pa.Schema) -> str:
 
 def _insert(connection: Session, table: str, names: list[str], files: list[Path], load_id: str) -> int:
     if not isinstance(connection, duckdb.DuckDBPyConnection):
-        schema = STREAMS[table].landed_schema if table in STREAMS else SCORE_SCHEMA
+        schema = STREAMS[table].landed_schema if table in STREAMS else dict(_SCORED.values())[table]
         count = 0
         for file in files:
             rows = raw.read_table(file, schema)
@@ -117,7 +138,8 @@ def _insert(connection: Session, table: str, names: list[str], files: list[Path]
     return int(result[0]) if result else 0
 
 
-def _mark_loaded(connection: Session, source: str, load_id: str) -> None:
+def mark_loaded(connection: Session, source: str, load_id: str) -> None:
+    """Note that a load is in the warehouse; its rows count as new until a pass has been transformed."""
     connection.execute(
         "insert into raw.loads values (?, ?, ?)", [source, load_id, datetime.now(UTC).replace(tzinfo=None)]
     )

@@ -18,6 +18,13 @@ from sqlalchemy.types import TypeDecorator
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 
+# How long a process waits for another one's write: those of roomtone take milliseconds, a slow disk's a few seconds.
+LOCK_WAIT_SECONDS = 30.0
+
+
+class StoreLockedError(RoomtoneError):
+    """Another process is within a write and does not end it; nothing was written, and the same may be tried again."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime, stored without zone on every database."""
@@ -282,9 +289,19 @@ class OperationalStore:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        with self._engine.begin() as connection:
-            yield connection
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        SQLite has one writer at a time: from the first statement that writes to the end of the block every other one
+        waits. What takes long, a vendor's answer above all, is therefore had before the block. Raises StoreLockedError
+        where another process stays within its write for longer than LOCK_WAIT_SECONDS.
+        """
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            if _is_locked(error):
+                raise _locked(self._engine) from error
+            raise
 
     def close(self) -> None:
         self._engine.dispose()
@@ -329,8 +346,14 @@ class OperationalStore:
 
 
 def _engine(settings: Settings) -> sa.Engine:
+    """An engine whose SQLite transactions take the lock of the writer with their first write, waiting for it in turn.
+
+    A transaction that began as a reader and wrote later would be refused at once, without a wait, when somebody else
+    wrote in between.
+    """
     url = sa.make_url(settings.operational_url)
-    if url.get_backend_name() == "sqlite" and url.database:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database:
         folder = Path(url.database).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -339,18 +362,29 @@ def _engine(settings: Settings) -> sa.Engine:
                 "ROOMTONE_HOME", f"{folder} cannot be made ({error.strerror})", "choose a folder you may write to"
             ) from error
     # What an error says must not repeat the addresses and payloads that were bound.
-    engine = sa.create_engine(url, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
+    options = {"isolation_level": "IMMEDIATE", "timeout": LOCK_WAIT_SECONDS} if is_sqlite else {}
+    engine = sa.create_engine(url, hide_parameters=True, connect_args=options)
+    if is_sqlite:
         event.listen(engine, "connect", _set_sqlite_pragmas)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _end_stopped_transactions)
     return engine
 
 
 def _set_sqlite_pragmas(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     # WAL lets readers go on while one writes; FULL keeps an acknowledged effect through a power cut.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _end_stopped_transactions(connection: Any, _: Any) -> None:
+    """Has PostgreSQL take back what a process wrote that stopped before its commit: the rows are free again."""
+    cursor = connection.cursor()
+    cursor.execute(f"set idle_in_transaction_session_timeout = '{LOCK_WAIT_SECONDS:g}s'")
+    cursor.close()
+    connection.commit()
 
 
 def _migrate(engine: sa.Engine) -> None:
@@ -358,9 +392,25 @@ def _migrate(engine: sa.Engine) -> None:
 
     try:
         upgrade(engine)
-    except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+    except sa.exc.DatabaseError as error:
+        if _is_locked(error):
+            raise _locked(engine) from error
         raise RoomtoneError(
             "operational store",
             f"{engine.url.render_as_string(hide_password=True)} cannot be opened ({error.orig})",
             "check that it is a database roomtone may write to and that the disk has room",
         ) from error
+
+
+def _is_locked(error: sa.exc.DatabaseError) -> bool:
+    """Whether SQLite gave up its wait for another process; "locking protocol" is the same while its log is opened."""
+    return any(words in str(error.orig) for words in ("database is locked", "locking protocol"))
+
+
+def _locked(engine: sa.Engine) -> StoreLockedError:
+    return StoreLockedError(
+        "operational store",
+        f"{engine.url.database} has been locked by another process for over {LOCK_WAIT_SECONDS:g} s",
+        "continue or end the process that stopped within a write (`fuser` names it), then run again; "
+        "PostgreSQL in ROOMTONE_OPERATIONAL_URL ends such a write by itself",
+    )

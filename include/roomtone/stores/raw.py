@@ -20,6 +20,7 @@ from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 
 SCORES = "message_scores"
+RISKS = "customer_risks"
 QUARANTINE = "quarantine"
 COUNTS = "counts"
 LOADS = "_dlt_loads"
@@ -135,11 +136,11 @@ def read_table(file: Path, schema: pa.Schema) -> pa.Table:
         ) from error
 
 
-def write_scores(settings: Settings, name: str, table: pa.Table) -> Path:
-    """Keep a table of message scores as `<raw>/message_scores/<name>.parquet`; it is there whole or not at all."""
+def write_scores(settings: Settings, name: str, table: pa.Table, kind: str = SCORES) -> Path:
+    """Keep a table of scores as `<raw>/<kind>/<name>.parquet`; it is there whole or not at all."""
     if not _SCORE_NAME.fullmatch(name):
         raise RoomtoneError("name of a score file", repr(name), "use letters, digits, _ and -")
-    folder = settings.raw_dir / SCORES
+    folder = settings.raw_dir / kind
     file = folder / f"{name}.parquet"
     unfinished = folder / f".{name}.{os.getpid()}.partial"
     try:
@@ -160,9 +161,9 @@ def write_scores(settings: Settings, name: str, table: pa.Table) -> Path:
     return file
 
 
-def score_files(settings: Settings) -> list[Path]:
-    """Every finished score file, by name."""
-    return sorted((settings.raw_dir / SCORES).glob("*.parquet"))
+def score_files(settings: Settings, kind: str = SCORES) -> list[Path]:
+    """Every finished file of scores of a kind, by name."""
+    return sorted((settings.raw_dir / kind).glob("*.parquet"))
 
 
 def sync_to_disk(path: Path) -> None:

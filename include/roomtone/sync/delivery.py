@@ -12,8 +12,10 @@ from roomtone.sync.desired import PROFILE_PROPERTIES, RECOVERY_EVENT, DesiredRow
 from roomtone.sync.destinations.base import Answer, Destination, Idempotency
 from roomtone.sync.guardrails import (
     MEDIAN_RUNS,
+    NO_CONSENT,
     ROLLED_BACK,
     Situation,
+    is_offer,
     newly_paused,
     pause_limit,
     timely,
@@ -27,6 +29,8 @@ from roomtone.sync.report import KindCounts
 _DAY = timedelta(days=1)
 # A destination may show an effect a little after it has accepted it.
 _READ_BACK_WAITS_SECONDS = (0.0, 0.3, 1.0, 2.0)
+# More than so many are looked for at first and at last only: each look at a hundred is a call.
+_FEW = 100
 # Effects are looked for together, many to a page, and at the latest when so many are outstanding.
 _READ_BACK_AT = 1000
 # What each answer of a destination makes of an intent: its status, and the words where the destination has none.
@@ -39,7 +43,10 @@ _ANSWERED = {
 
 @dataclass
 class Delivery:
-    """One sync's way to a destination. `facts` tells what holds at an instant, apart from the intents themselves."""
+    """One sync's way to a destination. `facts` tells what holds at an instant, apart from the intents themselves.
+
+    `channel_of`: the channel, email or sms, for which the rule of an offer needs consent.
+    """
 
     store: OperationalStore
     outbox: Outbox
@@ -50,6 +57,7 @@ class Delivery:
     rules: Callable[[datetime], Guardrails]
     facts: Callable[[datetime], Situation]
     is_released: bool
+    channel_of: Callable[[Intent], str] = lambda _: "email"
     notes: list[str] = field(default_factory=list)
 
     def settle(self, kind: str, counts: KindCounts) -> None:
@@ -173,6 +181,7 @@ class Delivery:
             self.facts(now), held_payloads=self.outbox.payloads(kind, (intent.subject_id for intent in in_time))
         )
         held = timely(self.rules(now), situation, in_time)
+        held |= self._without_consent([intent for intent in in_time if intent.intent_id not in held])
         self._keep_back(kind, held)
         counts.skipped += len(late) + len(held)
         ready = [intent for intent in in_time if intent.intent_id not in held]
@@ -201,6 +210,17 @@ class Delivery:
         answered = words[Answer.ACCEPTED].keys() | words[Answer.UNKNOWN].keys()
         return [intent for intent in claimed if intent.intent_id in answered]
 
+    def _without_consent(self, intents: Sequence[Intent]) -> dict[str, str]:
+        """The offers to people whose consent the platform does not hold now, whatever the pass knew of it."""
+        held: dict[str, str] = {}
+        offers = [intent for intent in intents if is_offer(intent)]
+        for channel in sorted({self.channel_of(intent) for intent in offers}):
+            asked = [intent for intent in offers if self.channel_of(intent) == channel]
+            consenting = self.target.consenting(channel, [intent.vendor_id for intent in asked])
+            if consenting is not None:
+                held |= {i.intent_id: NO_CONSENT for i in asked if i.vendor_id not in consenting}
+        return held
+
     def _read_back(self, kind: str, intents: list[Intent], counts: KindCounts) -> None:
         if not self.target.can_read_back:
             # Accepted is all that there will ever be to see.
@@ -210,7 +230,10 @@ class Delivery:
             counts.in_doubt += len(intents) - len(accepted)
             return
         left = intents
-        for wait in _READ_BACK_WAITS_SECONDS:
+        waits: tuple[float, ...] = _READ_BACK_WAITS_SECONDS
+        if len(left) > _FEW:
+            waits = (waits[0], *([sum(waits[1:])] if waits[1:] else []))
+        for wait in waits:
             if not left:
                 return
             if wait:
@@ -231,6 +254,9 @@ class Delivery:
         checkpoints.reached("finished_intents")
 
 
-def _urgency(intent: Intent) -> tuple[bool, int]:
-    """Pauses before releases, the highest tier first; events and tickets keep their order."""
-    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0)
+def _urgency(intent: Intent) -> tuple[bool, int, int]:
+    """Pauses before releases, the highest tier first; what was tried before last; else events and tickets keep order.
+
+    What was tried may be there already and only not be visible yet: by its turn it may have been seen.
+    """
+    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0), -intent.attempts

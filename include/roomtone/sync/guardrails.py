@@ -24,6 +24,7 @@ TOO_MANY_VANISHED = "too many customers vanished from the mart"
 TOO_MANY_OFFERS = "offers a day are used up"
 DEGRADED = "scored without the model"
 ROLLED_BACK = "rolled back"
+NO_CONSENT = "no consent to it at the platform"
 UNCONFIRMED = "the pass is not confirmed by validation any more"
 
 # What a person may let go; the rest ends only when its reason does.
@@ -97,7 +98,7 @@ def timely(rules: Guardrails, situation: Situation, intents: Sequence[Intent]) -
         return {intent.intent_id: UNCONFIRMED for intent in intents}
     held: dict[str, str] = {}
     if situation.is_degraded:
-        held |= {intent.intent_id: DEGRADED for intent in intents if _is_offer(intent)}
+        held |= {intent.intent_id: DEGRADED for intent in intents if is_offer(intent)}
     if situation.now - situation.as_of > timedelta(minutes=rules.freshness.max_age_minutes):
         held |= {intent.intent_id: STALE for intent in intents if intent.kind == RECOVERY_EVENT}
         held |= {
@@ -145,12 +146,13 @@ def _ends_early(intent: Intent, situation: Situation) -> bool:
     return bool(is_paused(before) and until_before and until_after and until_after < until_before)
 
 
-def _is_offer(intent: Intent) -> bool:
+def is_offer(intent: Intent) -> bool:
+    """Whether an intent is marketing: it needs consent, costs money and cannot be recalled."""
     return intent.kind == RECOVERY_EVENT and intent.payload.get("message_class") == "marketing"
 
 
 def _offers_over_budget(rules: Guardrails, situation: Situation, intents: Sequence[Intent]) -> dict[str, str]:
     # What was tried before may have arrived already, so it is not new.
-    offers = [i for i in intents if _is_offer(i) and i.attempts == 0]
+    offers = [i for i in intents if is_offer(i) and i.attempts == 0]
     room = max(0, rules.offers.max_per_day - situation.offers_today)
     return {intent.intent_id: TOO_MANY_OFFERS for intent in offers[room:]}

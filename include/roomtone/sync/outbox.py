@@ -163,7 +163,30 @@ class Outbox:
                         found[row.subject_id] = Latest(
                             row.intent_id, row.fingerprint, row.status, row.attempts, row.done_at, row.vendor_id
                         )
+            refused = [subject_id for subject_id, newest in found.items() if newest.status == "rejected"]
+            for subject_id, fingerprint, count in self._refusals(connection, kind, refused):
+                if found[subject_id].fingerprint == fingerprint:
+                    found[subject_id] = replace(found[subject_id], refusals=count)
         return found
+
+    def _refusals(
+        self, connection: sa.Connection, kind: str, subject_ids: Sequence[str]
+    ) -> Iterator[tuple[str, str, int]]:
+        """How often each content was refused: subject, fingerprint, count."""
+        columns = intents.c
+        for part in _parts(subject_ids):
+            query = (
+                sa.select(columns.subject_id, columns.fingerprint, sa.func.count())
+                .join(effects, effects.c.intent_id == columns.intent_id)
+                .where(
+                    columns.destination == self._destination,
+                    columns.kind == kind,
+                    columns.subject_id.in_(part),
+                    effects.c.answer == "rejected",
+                )
+                .group_by(columns.subject_id, columns.fingerprint)
+            )
+            yield from (tuple(row) for row in connection.execute(query))  # type: ignore[misc]
 
     def unfinished(self, kind: str) -> list[Intent]:
         """Open intents, oldest pass first."""
@@ -196,6 +219,8 @@ class Outbox:
         `priors`: per subject, what the destination has acknowledged; a rollback restores it.
         """
         table, columns = intents, intents.c
+        known = priors or {}
+        rows = [intent_row(intent, self._sync_run_id, known.get(intent.subject_id)) for intent in plan.intents]
         with self._writing() as connection:
             _set(connection, plan.withdrawn, {"status": "superseded", "outcome": "no longer wanted"})
             by_kind: dict[str, list[str]] = {}
@@ -216,11 +241,8 @@ class Outbox:
             for part in _parts([intent.intent_id for intent in plan.intents]):
                 # The same pass may be planned again after a refusal or a withdrawal: the intent is the same one.
                 connection.execute(table.delete().where(columns.intent_id.in_(part), columns.status != "done"))
-            if plan.intents:
-                known = priors or {}
-                connection.execute(
-                    table.insert(), [intent_row(i, self._sync_run_id, known.get(i.subject_id)) for i in plan.intents]
-                )
+            if rows:
+                connection.execute(table.insert(), rows)
 
     def claim(self, batch: Sequence[Intent], now: datetime, data_as_of: datetime) -> list[Intent]:
         """Takes pending intents for sending and returns those that were there, each with its effect in the ledger.
@@ -344,17 +366,20 @@ class Outbox:
 
     def finish(self, finished: Sequence[Intent], now: datetime) -> None:
         """Marks intents done and their payloads acknowledged, at once. Events leave no state to acknowledge."""
-        states = [intent for intent in finished if intent.kind != RECOVERY_EVENT]
+        states: dict[str, list[dict[str, Any]]] = {}
+        for intent in finished:
+            if intent.kind != RECOVERY_EVENT:
+                states.setdefault(intent.kind, []).append(acknowledged_row(intent, now))
         with self._writing() as connection:
             _set(
                 connection,
                 [intent.intent_id for intent in finished],
                 {"status": "done", "outcome": "seen there", "done_at": now},
             )
-            for kind in sorted({intent.kind for intent in states}):
-                self._acknowledge(connection, kind, [intent for intent in states if intent.kind == kind], now)
+            for kind, rows in sorted(states.items()):
+                self._acknowledge(connection, kind, rows)
 
-    def _acknowledge(self, connection: sa.Connection, kind: str, states: Sequence[Intent], now: datetime) -> None:
+    def _acknowledge(self, connection: sa.Connection, kind: str, rows: Sequence[dict[str, Any]]) -> None:
         columns, versions = acknowledged.c, acknowledged_versions.c
         at = (versions.destination == self._destination, versions.kind == kind)
         moved = connection.execute(acknowledged_versions.update().where(*at).values(version=versions.version + 1))
@@ -363,13 +388,13 @@ class Outbox:
                 acknowledged_versions.insert().values(destination=self._destination, kind=kind, version=1)
             )
         version = int(connection.execute(sa.select(versions.version).where(*at)).scalar_one())
-        for part in _parts([intent.subject_id for intent in states]):
+        for part in _parts([row["subject_id"] for row in rows]):
             connection.execute(
                 acknowledged.delete().where(
                     columns.destination == self._destination, columns.kind == kind, columns.subject_id.in_(part)
                 )
             )
-        connection.execute(acknowledged.insert(), [acknowledged_row(i, now) | {"version": version} for i in states])
+        connection.execute(acknowledged.insert(), [row | {"version": version} for row in rows])
 
     def _effect(self, intent: Intent, now: datetime, data_as_of: datetime) -> dict[str, Any]:
         return {

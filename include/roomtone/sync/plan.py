@@ -43,7 +43,7 @@ class Intent:
 
 @dataclass(frozen=True)
 class Latest:
-    """How the newest intent of a subject stands."""
+    """How the newest intent of a subject stands. `refusals`: how often its very content was refused, in all passes."""
 
     intent_id: str
     fingerprint: str
@@ -51,6 +51,7 @@ class Latest:
     attempts: int = 0
     done_at: datetime | None = None
     vendor_id: str | None = None
+    refusals: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -177,7 +178,8 @@ def _is_refused(newest: Latest, wanted: str, vendor_id: str, now: datetime) -> b
         return True
     if newest.status != "rejected" or newest.done_at is None:
         return False
-    doublings = min(max(newest.attempts - 1, 0), 10)
+    # Tries that ended without an answer say nothing about the row.
+    doublings = min(max(newest.refusals - 1, 0), 10)
     return now - newest.done_at < min(REFUSED_AGAIN_AT_FIRST * (1 << doublings), REFUSED_AGAIN_AFTER)
 
 

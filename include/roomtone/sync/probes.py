@@ -1,6 +1,6 @@
 """What can be found out about a destination without changing anything there: for `roomtone doctor`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from roomtone.errors import RoomtoneError
@@ -12,6 +12,7 @@ from roomtone.sync.destinations.base import Destination
 from roomtone.sync.destinations.klaviyo import MEDIA_TYPE, REVISION, Klaviyo
 from roomtone.sync.destinations.zendesk import Zendesk
 from roomtone.sync.plan import Intent
+from roomtone.sync.reconcile import lacking
 from roomtone.sync.transport import Endpoint, Transport, VendorRefusedError, VendorUnreachableError
 
 NOBODY = "roomtone-probe"
@@ -43,14 +44,8 @@ def unguarded_sends(settings: Settings, store: OperationalStore, name: str) -> l
         return []
     target = open_destination(settings, store, name, 0)
     try:
-        tell = getattr(target, "promotional_sends", None)
-        found = []
-        for send in tell() if tell is not None else ():
-            wanted = "a scope" if send.scope is None else f"roomtone_pause_{send.scope}"
-            is_guarded = send.excluded_by is None or wanted in send.excluded_by
-            if send.scope != "transactional" and (send.scope is None or not is_guarded):
-                found.append(f"{send.kind} {send.send_id} lacks {wanted}")
-        return found
+        lacks = {send: lacking(send) for send in target.promotional_sends()}
+        return [f"{send.kind} {send.send_id} lacks {what}" for send, what in lacks.items() if what]
     finally:
         target.close()
 
@@ -65,8 +60,7 @@ def probe(settings: Settings, store: OperationalStore, name: str) -> list[str]:
             return _klaviyo(settings.connection(name))
         if isinstance(target, Zendesk):
             return _zendesk(target)
-        own: Callable[[], list[str]] | None = getattr(target, "probe", None)
-        return [] if own is None else own()
+        return target.probe()
     finally:
         target.close()
 

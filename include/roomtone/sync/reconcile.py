@@ -190,42 +190,54 @@ def _is_over(held: Held, found: Mapping[str, Any], now: datetime) -> bool:
 
 
 def _held(store: OperationalStore, destination: str) -> Iterator[list[Held]]:
-    """The acknowledged profiles about which nothing is under way, in parts, each with the record it was sent to."""
-    under_way = sa.select(intents.c.subject_id).where(
-        intents.c.destination == destination, intents.c.kind == PROFILE_PROPERTIES, intents.c.status.in_(OPEN)
-    )
-    newest = (
-        sa.select(intents.c.subject_id, sa.func.max(intents.c.done_at).label("done_at"))
-        .where(intents.c.destination == destination, intents.c.kind == PROFILE_PROPERTIES, intents.c.status == "done")
-        .group_by(intents.c.subject_id)
-        .subquery()
-    )
+    """The acknowledged profiles about which nothing is under way, in parts, each with the record it was sent to.
+
+    One part is in memory at a time, and no transaction stays open while the destination is asked.
+    """
+    columns = acknowledged.c
+    last = ""
+    while True:
+        query = (
+            sa.select(columns.subject_id, columns.fingerprint, columns.payload)
+            .where(columns.destination == destination, columns.kind == PROFILE_PROPERTIES, columns.subject_id > last)
+            .order_by(columns.subject_id)
+            .limit(_CHUNK)
+        )
+        with store.begin() as connection:
+            rows = connection.execute(query).all()
+            records = _records(connection, destination, [row.subject_id for row in rows])
+        if not rows:
+            return
+        last = rows[-1].subject_id
+        sent = [(row, records.get((row.subject_id, row.fingerprint))) for row in rows]
+        part = [
+            Held(r.subject_id, vendor_id, r.fingerprint, json.loads(r.payload)) for r, vendor_id in sent if vendor_id
+        ]
+        if part:
+            yield part
+
+
+def _records(connection: sa.Connection, destination: str, subject_ids: list[str]) -> dict[tuple[str, str], str]:
+    """The record to which each (subject, fingerprint) was brought last; none for who has something under way."""
+    columns = intents.c
     query = (
-        sa.select(acknowledged.c.subject_id, acknowledged.c.fingerprint, acknowledged.c.payload, intents.c.vendor_id)
-        .join(newest, newest.c.subject_id == acknowledged.c.subject_id)
-        .join(
-            intents,
-            sa.and_(
-                intents.c.destination == destination,
-                intents.c.kind == PROFILE_PROPERTIES,
-                intents.c.subject_id == newest.c.subject_id,
-                intents.c.done_at == newest.c.done_at,
-                intents.c.status == "done",
-                intents.c.fingerprint == acknowledged.c.fingerprint,
-            ),
-        )
+        sa.select(columns.subject_id, columns.fingerprint, columns.vendor_id, columns.status)
         .where(
-            acknowledged.c.destination == destination,
-            acknowledged.c.kind == PROFILE_PROPERTIES,
-            acknowledged.c.subject_id.not_in(under_way),
+            columns.destination == destination,
+            columns.kind == PROFILE_PROPERTIES,
+            columns.subject_id.in_(subject_ids),
+            columns.status.in_(("done", *OPEN)),
         )
-        .order_by(acknowledged.c.subject_id)
+        .order_by(columns.done_at, columns.intent_id)
     )
-    with store.begin() as connection:
-        rows = connection.execute(query).all()
-    for start in range(0, len(rows), _CHUNK):
-        part = {row.subject_id: row for row in rows[start : start + _CHUNK]}
-        yield [Held(r.subject_id, r.vendor_id, r.fingerprint, json.loads(r.payload)) for r in part.values()]
+    under_way: set[str] = set()
+    newest: dict[str, tuple[str, str]] = {}
+    for row in connection.execute(query):
+        if row.status == "done":
+            newest[row.subject_id] = (row.fingerprint, row.vendor_id)
+        else:
+            under_way.add(row.subject_id)
+    return {(i, fingerprint): vendor for i, (fingerprint, vendor) in newest.items() if i not in under_way}
 
 
 def _repaired_before(store: OperationalStore, destination: str, subject_ids: list[str]) -> dict[str, frozenset[str]]:

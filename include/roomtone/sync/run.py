@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from roomtone import clock
 from roomtone.policies.guardrails import Guardrails
@@ -29,7 +30,7 @@ from roomtone.sync.difference import profile_difference
 from roomtone.sync.guardrails import Situation
 from roomtone.sync.lease import Lease
 from roomtone.sync.outbox import Outbox
-from roomtone.sync.plan import Plan, louder_ones, plan_events, plan_states
+from roomtone.sync.plan import Intent, Plan, louder_ones, plan_events, plan_states
 from roomtone.sync.report import KindCounts, SyncReport
 from roomtone.sync.transport import Timing
 
@@ -92,6 +93,7 @@ def _sync(
                 rules=facts.rules,
                 facts=facts.at,
                 is_released=is_released,
+                channel_of=facts.channel_of,
             )
             run = _Run(target, outbox, delivery, current)
             for kind in target.kinds:
@@ -157,6 +159,15 @@ class _Facts:
 
     def rules(self, now: datetime) -> Guardrails:
         return policies_in_force(self._store, now).guardrails
+
+    def channel_of(self, offer: Intent) -> str:
+        """The channel whose consent an offer's rule asks for; e-mail where the rule is not known any more."""
+        return self._channels.get(str(offer.payload.get("policy_id")), "email")
+
+    @cached_property
+    def _channels(self) -> dict[str, str]:
+        rules = policies_in_force(self._store, self._current.as_of).recovery
+        return {rule.id: rule.consent for rule in rules if rule.message_class == "marketing"}
 
     def at(self, now: datetime) -> Situation:
         known = oldest_source_read(self._store, self._settings.sources)

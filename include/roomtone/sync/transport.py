@@ -27,6 +27,8 @@ TRIES = 6
 BUDGET_SECONDS = 90.0
 # After so many calls in a row that stayed without a usable answer, the vendor counts as down.
 GIVEN_UP_AT_MOST = 3
+# A call that may be made later is given back unanswered, unless as many in a row have failed as one is tried.
+GIVEN_BACK_IN_A_ROW = TRIES
 LONGEST_WAIT_SECONDS = 60.0
 _FIRST_WAIT_SECONDS = 0.25
 _TIMEOUT = httpx.Timeout(15.0, connect=5.0)
@@ -87,9 +89,12 @@ class _Bucket:
     endpoint: Endpoint
     tokens: list[float] = field(default_factory=list)
     filled_at: float = 0.0
+    held_until: float = 0.0
 
     def wait_seconds(self, now: float) -> float:
         """Takes a token and returns 0, or returns how long to wait for one."""
+        if now < self.held_until:
+            return self.held_until - now
         sizes = (max(self.endpoint.per_second, 1.0), max(self.endpoint.per_minute, 1.0))
         rates = (self.endpoint.per_second, self.endpoint.per_minute / 60.0)
         passed = now - self.filled_at
@@ -115,18 +120,18 @@ class Transport:
         connection: Connection,
         headers: Mapping[str, str],
         endpoints: Sequence[Endpoint],
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        timer: Callable[[], float] = time.monotonic,
+        timing: Timing | None = None,
     ) -> None:
+        timing = timing or Timing()
         self._name = connection.name
         self._base = connection.url
         self._secrets = [secret for secret in (connection.token, *headers.values()) if len(secret) >= 8]
         self._endpoints = tuple(endpoints)
         self._buckets = {endpoint: _Bucket(endpoint) for endpoint in endpoints}
-        self._sleep = sleep
-        self._timer = timer
+        self._sleep = timing.sleep
+        self._timer = timing.timer
         self._given_up = 0
+        self._given_back = 0
         self.check: Callable[[], None] = _always_may_send
         self._headers: Mapping[str, str] = {}
         self.epoch = 0
@@ -164,10 +169,13 @@ class Transport:
         media_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
         is_repeatable: bool | None = None,
+        is_patient: bool = True,
     ) -> Any:
         """Makes one call and returns the answer's JSON, None for an empty one.
 
-        `body` is sent as JSON, bytes as they are. `is_repeatable` says it of this call where the endpoint cannot.
+        `body` is sent as JSON, bytes as they are. `is_repeatable` says it of this call where the endpoint cannot. One
+        that is not `is_patient` is made once and raises at once where it is not answered, for the caller to make it
+        again after others; only where the vendor seems to answer nobody is it waited for like any other.
         Raises one of the four errors above, each a RoomtoneError.
         """
         endpoint = self._allowed(method, path)
@@ -180,7 +188,8 @@ class Transport:
             headers=({"content-type": media_type} if body is not None else {}) | dict(headers or {}),
         )
         request.headers["user-agent"] = f"roomtone (epoch {self.epoch})"
-        return self._exchange(endpoint, request, endpoint.is_repeatable if is_repeatable is None else is_repeatable)
+        repeatable = endpoint.is_repeatable if is_repeatable is None else is_repeatable
+        return self._exchange(endpoint, request, repeatable, is_patient)
 
     def follow(self, link: str) -> Any:
         """The next page at an absolute `link` that the vendor gave; one that leads elsewhere is refused."""
@@ -188,7 +197,7 @@ class Transport:
             raise RoomtoneError(f"{self._name} page link", "leads to another host", "check the connection's URL")
         request = self._client.build_request("GET", link)
         path = httpx.URL(link).path.removeprefix(httpx.URL(self._base).path.rstrip("/"))
-        return self._exchange(self._allowed("GET", path), request, True)
+        return self._exchange(self._allowed("GET", path), request, True, True)
 
     def _allowed(self, method: str, path: str) -> Endpoint:
         for endpoint in self._endpoints:
@@ -198,7 +207,7 @@ class Transport:
             f"{self._name} call", f"{method} {path[:80]} is not allowed", "this client has no such call"
         )
 
-    def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool) -> Any:
+    def _exchange(self, endpoint: Endpoint, request: httpx.Request, is_repeatable: bool, is_patient: bool) -> Any:
         thing = f"{self._name} {endpoint.method} {endpoint.path}"
         deadline = self._timer() + BUDGET_SECONDS
         # An earlier try of a writing call may have had its effect, whatever the last one is told.
@@ -219,6 +228,8 @@ class Transport:
             except httpx.TransportError as error:
                 if is_last or not is_repeatable:
                     self._give_up(thing, None, type(error).__name__)
+                if not is_patient:
+                    self._give_back(thing, None, type(error).__name__)
                 reason = type(error).__name__
                 is_doubtful = endpoint.method != "GET"
             else:
@@ -227,7 +238,7 @@ class Transport:
                 log.debug("%s: %s on try %d", thing, response.status_code, attempt)
                 self._headers = response.headers
                 if response.status_code != 429 and response.status_code < 500:
-                    self._given_up = 0
+                    self._given_up = self._given_back = 0
                     if is_doubtful and response.status_code in (400, 404, 409, 410, 413, 422):
                         raise VendorUnansweredError(
                             thing,
@@ -243,6 +254,11 @@ class Transport:
                 is_doubtful |= response.status_code >= 500 and endpoint.method != "GET"
                 wait = max(wait, asked)
                 reason = str(response.status_code)
+                if not is_patient:
+                    if response.status_code == 429:
+                        # The vendor asks everybody to wait, not only this call.
+                        self._buckets[endpoint].held_until = self._timer() + wait
+                    self._give_back(thing, None if is_doubtful else response.status_code, f"answered {reason}")
             log.warning("%s: %s on try %d, again in %.1f s", thing, reason, attempt, wait)
             self.sleep(wait)
         raise AssertionError("the last try returns or raises")
@@ -250,6 +266,15 @@ class Transport:
     def _wait_for_token(self, endpoint: Endpoint) -> None:
         while (wait := self._buckets[endpoint].wait_seconds(self._timer())) > 0:
             self.sleep(wait)
+
+    def _give_back(self, thing: str, status: int | None, reason: str) -> None:
+        """Raises what a call ends with that may be made again after others; returns where none of these is answered."""
+        self._given_back += 1
+        if self._given_back >= GIVEN_BACK_IN_A_ROW:
+            return
+        if status == 429:
+            raise VendorBusyError(thing, reason, "it is sent again after others")
+        raise VendorUnansweredError(thing, reason, "it is sent again after others")
 
     def _give_up(self, thing: str, status: int | None, reason: str) -> NoReturn:
         self._given_up += 1

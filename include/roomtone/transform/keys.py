@@ -26,6 +26,8 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "shipments": {"id": "id", "order_id": "order_id"},
     "marketing_events": {"id": "id", "customer_id": "customer_id"},
     "message_scores": {"message_id": "message_id"},
+    "message_concepts": {"message_id": "message_id"},
+    "customer_risks": {"customer_id": "customer_id"},
 }
 
 

@@ -81,6 +81,7 @@ MIRRORED: Mapping[str, pa.Schema] = {
             ("value_weight", _REAL),
             ("waiting_weight", _REAL),
             ("value_cap", _REAL),
+            ("risk_cap", _REAL),
             ("waiting_cap_hours", _REAL),
             ("calm_max_wait_hours", _REAL),
             *((f"sla_hours_tier_{tier}", _REAL) for tier in TIERS),
@@ -273,6 +274,7 @@ def _routing_row(rule: RoutingRule) -> Row:
         "value_weight": rule.weights.value,
         "waiting_weight": rule.weights.waiting,
         "value_cap": rule.caps.value,
+        "risk_cap": rule.caps.risk,
         "waiting_cap_hours": rule.caps.waiting_hours,
         "calm_max_wait_hours": rule.calm_max_wait_hours,
     } | {f"sla_hours_tier_{tier}": hours for tier, hours in enumerate(rule.sla_hours.by_tier)}

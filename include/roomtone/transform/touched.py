@@ -43,7 +43,10 @@ _STATE = {
 }
 
 # When a record begins to exist; a message not before it was written, even by its own account.
-_DATED_AT = {"messages": "greatest(version_at, created_at)"}
+_DATED_AT = {"messages": "greatest(version_at, created_at)", "customer_risks": "as_of"}
+
+# What the score stage writes: table, the column that names the message or the customer.
+_SCORED = (("message_scores", "message_id"), ("message_concepts", "message_id"), ("customer_risks", "customer_id"))
 
 # What is compared with the mirror of the last pass: table, the column that leads to a customer.
 _MIRRORED_FACTS = {
@@ -255,7 +258,7 @@ def _find_changed_records(connection: Session, since: datetime, as_of: datetime)
         " where dated_at > ? and dated_at <= ?",
         [since, as_of],
     )
-    for stream, key in [*((stream, "id") for stream in STREAMS), ("message_scores", "message_id")]:
+    for stream, key in [*((stream, "id") for stream in STREAMS), *_SCORED]:
         connection.execute(
             f"insert into changed_records select distinct '{stream}', {key} from raw.{stream} where {_FRESH}"
         )
@@ -289,6 +292,7 @@ def _touched_by(connection: Session) -> list[tuple[str, str]]:
         ("customer", changed("orders", "customer_id")),
         ("customer", changed("marketing_events", "customer_id")),
         ("customer", "select customer_id from intermediate.int_customer_edges where next_edge_at <= ?"),
+        ("customer", _changed("customer_risks")),
         ("customer", "select customer_id from changed_overrides"),
         ("customer", "select customer_id from changed_pause_effects"),
         (
@@ -297,7 +301,7 @@ def _touched_by(connection: Session) -> list[tuple[str, str]]:
             where trigger_id in (select trigger_id from changed_trigger_outcomes)""",
         ),
         ("ticket", changed("tickets", "id")),
-        ("ticket", changed("messages", "ticket_id", "messages", "message_scores")),
+        ("ticket", changed("messages", "ticket_id", "messages", "message_scores", "message_concepts")),
         ("ticket", changed("satisfaction_ratings", "ticket_id")),
         ("ticket", "select ticket_id from changed_routing_outcomes"),
         ("order", changed("shipments", "order_id")),
@@ -350,6 +354,8 @@ def _records(connection: Session) -> dict[str, str]:
         "campaigns": "select * from raw.campaigns",
         "marketing_events": landed("marketing_events", "customer_id", _C, versions=True),
         "message_scores": records(connection, "message_scores", "message_id", "select id from touched.messages"),
+        "message_concepts": records(connection, "message_concepts", "message_id", "select id from touched.messages"),
+        "customer_risks": records(connection, "customer_risks", "customer_id", _C),
         "overrides": f"select * from raw.overrides where customer_id in ({_C})",
     }
 
@@ -378,11 +384,11 @@ def _remember_ahead(connection: Session, as_of: datetime, scope: Scope) -> None:
         connection.execute("delete from raw.records_ahead")
     else:
         connection.execute("delete from raw.records_ahead where dated_at <= ?", [as_of])
-    for stream in STREAMS:
+    for stream, key in [*((stream, "id") for stream in STREAMS), ("customer_risks", "customer_id")]:
         dated_at = _DATED_AT.get(stream, "version_at")
         fresh = "" if scope.is_whole else f" and {_FRESH}"
         connection.execute(
-            f"insert into raw.records_ahead select '{stream}', id, {dated_at} from raw.{stream}"
+            f"insert into raw.records_ahead select '{stream}', {key}, {dated_at} from raw.{stream}"
             f" where {dated_at} > ?{fresh}",
             [as_of],
         )

@@ -10,6 +10,8 @@ STATES = (*TIERS.values(), "recovering")
 TRIGGER_STATUSES = ("due", "held_out", "blocked", "sent", "expired", "cancelled")
 TICKET_STATUSES = literal_values(STREAMS["tickets"].record.model_fields["status"].annotation)
 MAX_PAUSE_DAYS = 30
+# As the variable `repeat_most_compared` of the dbt project has it.
+MOST_COMPARED = 50
 
 _GRAIN = "Two rows for one thing count it twice, and one of them is wrong."
 KEY = "A row without its key joins nothing and explains nothing."
@@ -96,6 +98,8 @@ def _customers() -> Suite:
                 why="An unknown consent must be a stored 'no', or an offer could reach somebody who refused.",
             ),
             *not_null("first_seen_at", why="Cohorts and tenure are counted from it.", severity="warning"),
+            *between("churn_risk", 0, 1, why="It is a probability.", severity="warning"),
+            *not_null("risk_version", why="A chance that nothing answers for explains nothing.", severity="warning"),
             *between("orders_count", 0, why="A negative count is a broken join.", severity="warning"),
             *between(
                 "lifetime_value",
@@ -173,6 +177,13 @@ def _scores() -> Suite:
             *one_of("sentiment", SENTIMENTS, why=_KNOWN),
             *one_of("urgency", ("low", "normal", "high"), why=_KNOWN),
             *between("urgency_score", 0, 1, why="It is a probability.", severity="warning"),
+            *between(
+                "repeat_count_30d",
+                0,
+                MOST_COMPARED,
+                why="No more earlier messages than that are compared, so a text was counted twice.",
+                severity="warning",
+            ),
             *not_null("customer_id", why="A ticket whose customer is unknown pauses nobody.", severity="warning"),
         ),
         (

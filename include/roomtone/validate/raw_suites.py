@@ -48,6 +48,7 @@ def raw_suites() -> tuple[Suite, ...]:
         _loads(),
         *(_stream(stream) for stream in STREAMS.values()),
         _scores(),
+        _concepts(),
     )
 
 
@@ -236,6 +237,30 @@ def _scores() -> Suite:
                 why="An unscored message starts no pause: its ticket goes to people, but marketing goes on.",
                 severity="warning",
                 maximum=MAX_UNSCORED_SHARE,
+            ),
+        ),
+        next_step=_FIX_SCORES,
+    )
+
+
+def _concepts() -> Suite:
+    return Suite(
+        "raw",
+        "raw.message_concepts",
+        "message_id x body_hash",
+        (),
+        (
+            counted(
+                "new customer messages without their concepts",
+                """
+                select count(*)
+                from (select distinct id from new_messages where author = 'customer' and body is not null) as new
+                left join (select distinct message_id from raw.message_concepts) as known on known.message_id = new.id
+                where known.message_id is null
+                """,
+                why="Such a message repeats nothing and is repeated by none, whatever it says.",
+                severity="warning",
+                columns=("message_id", "body_hash", "concepts"),
             ),
         ),
         next_step=_FIX_SCORES,

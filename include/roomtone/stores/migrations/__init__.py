@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,16 +20,22 @@ _ADVISORY_KEY = 7_266_684
 
 def upgrade(engine: sa.Engine) -> None:
     """Run the revisions that the store lacks; a store that is current costs one query."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
+    config, scripts, head = _scripts()
     if _revision(engine) == head:
         return
     with _alone(engine):
         # Whoever waited here finds the work done.
         if _revision(engine) != head:
             _run(engine, config, scripts)
+
+
+@cache
+def _scripts() -> tuple[Config, ScriptDirectory, str | None]:
+    """The revisions of this installation and the newest of them; reading them takes longer than asking a store."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    scripts = ScriptDirectory.from_config(config)
+    return config, scripts, scripts.get_current_head()
 
 
 def _revision(engine: sa.Engine) -> str | None:

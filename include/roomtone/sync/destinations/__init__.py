@@ -26,11 +26,11 @@ _KNOWN: dict[type[Destination], _Opener] = {
     Parquet: lambda settings, _, run, __: Parquet(settings, run),
     Sftp: lambda settings, _, run, __: Sftp(settings.connection("sftp"), run),
     Klaviyo: lambda settings, store, _, timing: Klaviyo(settings.connection("klaviyo"), store, timing),
-    Braze: lambda settings, store, _, __: Braze(settings.connection("braze"), store),
-    CustomerIo: lambda settings, store, _, __: CustomerIo(settings.connection("customerio"), store),
-    Webhook: lambda settings, *_: Webhook(settings.connection("webhook")),
-    Zendesk: lambda settings, *_: Zendesk(settings.connection("zendesk")),
-    RequestTracker: lambda settings, *_: RequestTracker(settings.connection("request_tracker")),
+    Braze: lambda settings, store, _, timing: Braze(settings.connection("braze"), store, timing),
+    CustomerIo: lambda settings, store, _, timing: CustomerIo(settings.connection("customerio"), store, timing),
+    Webhook: lambda settings, _, __, timing: Webhook(settings.connection("webhook"), timing),
+    Zendesk: lambda settings, _, __, timing: Zendesk(settings.connection("zendesk"), timing),
+    RequestTracker: lambda settings, _, __, timing: RequestTracker(settings.connection("request_tracker"), timing),
 }
 _CLASSES: dict[str, type[Destination]] = {declared.name: declared for declared in _KNOWN}
 NAMES = tuple(_CLASSES)

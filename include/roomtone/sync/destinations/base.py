@@ -143,6 +143,17 @@ class Destination(ABC):
         """What the destination holds per record, under the names of a payload; records that it lacks are left out."""
         return {}
 
+    def consenting(self, channel: str, vendor_ids: Sequence[str]) -> set[str] | None:  # noqa: ARG002 - for those that can be asked
+        """The records whose consent to marketing on a channel (email, sms) the destination holds at this moment.
+
+        None where it cannot be asked: there the consent that the pass knew of is all there is.
+        """
+        return None
+
+    def probe(self) -> list[str]:
+        """What the credential may do, a sentence each, asked without a change; RoomtoneError for a refused one."""
+        return []
+
     def promotional_sends(self) -> list[PromotionalSend]:
         """The campaigns and flows that are live or scheduled; empty where they cannot be asked for."""
         return []

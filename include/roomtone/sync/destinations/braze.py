@@ -18,7 +18,7 @@ from roomtone.sync.destinations.batch_calls import send_in_halves
 from roomtone.sync.destinations.klaviyo import metric_name
 from roomtone.sync.identities import IdentityBook
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Endpoint, Transport
+from roomtone.sync.transport import Endpoint, Timing, Transport
 
 ENDPOINTS = (
     # "a base speed limit of 3,000 requests per three seconds". Attributes may be sent twice; for events each call says.
@@ -31,9 +31,11 @@ OBJECTS_PER_CALL = 75
 # "Up to 50 external_ids or user_aliases can be included in a single request."
 IDS_PER_EXPORT = 50
 # The vendor takes events into a queue and counts one twice that it was given twice. One that was tried and cannot be
-# seen is therefore left alone for this long before it is sent again.
-MAY_STILL_ARRIVE = timedelta(minutes=10)
-_LAG = MAY_STILL_ARRIVE / 2
+# seen is therefore left alone for twice this long before it is sent again.
+VISIBILITY_LAG = timedelta(minutes=5)
+
+
+_SUBSCRIBED = ("subscribed", "opted_in")
 
 
 class Braze(Destination):
@@ -43,10 +45,11 @@ class Braze(Destination):
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
     idempotency: ClassVar[Mapping[str, Idempotency]] = {RECOVERY_EVENT: Idempotency.NONE}
     nulls: ClassVar[Nulls] = Nulls.CLEAR
-    visibility_lag: ClassVar[timedelta] = _LAG
+    visibility_lag: ClassVar[timedelta] = VISIBILITY_LAG
 
-    def __init__(self, connection: Connection, store: OperationalStore) -> None:
-        self._http: Transport = Transport(connection, {"Authorization": f"Bearer {connection.token}"}, ENDPOINTS)
+    def __init__(self, connection: Connection, store: OperationalStore, timing: Timing | None = None) -> None:
+        headers = {"Authorization": f"Bearer {connection.token}"}
+        self._http: Transport = Transport(connection, headers, ENDPOINTS, timing)
         self._identities = IdentityBook(store, self.name)
         self._prefix = connection.options.get("customer_prefix", "")
 
@@ -63,7 +66,7 @@ class Braze(Destination):
         outcomes = self._identities.gone([intent for intent in batch if intent.vendor_id not in held])
         present = [intent for intent in batch if intent.vendor_id in held]
         if kind == RECOVERY_EVENT:
-            return outcomes + self._send_events(present, held, now)
+            return outcomes + self._send_events(present, held)
         # "customers should only pass deltas": every attribute that is passed counts as a data point.
         changes = {intent.intent_id: _changes(intent, held[intent.vendor_id]) for intent in present}
         as_wanted = [intent for intent in present if not changes[intent.intent_id]]
@@ -89,8 +92,14 @@ class Braze(Destination):
             return {}
         return {user_id: _in_our_words(user) for user_id, user in self._export(vendor_ids).items()}
 
+    def consenting(self, channel: str, vendor_ids: Sequence[str]) -> set[str] | None:
+        """Users who are subscribed to e-mail there. Consent to text messages is not in what can be exported."""
+        if channel != "email":
+            return None
+        held = self._export(vendor_ids, ("external_id", "email_subscribe"))
+        return {user_id for user_id, user in held.items() if user.get("email_subscribe") in _SUBSCRIBED}
+
     def probe(self) -> list[str]:
-        """What the key may do, without changing anything; RoomtoneError for a refused one."""
         self._export(["roomtone-probe"])
         remaining, limit = (self._http.headers.get(f"x-ratelimit-{name}", "?") for name in ("remaining", "limit"))
         said = [f"users.export.ids is granted; {remaining} of {limit} reads are left in this window"]
@@ -110,28 +119,22 @@ class Braze(Destination):
     def _existing(self, external_ids: Sequence[str]) -> dict[str, str]:
         return {external_id: external_id for external_id in self._export(external_ids)}
 
-    def _export(self, external_ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        """Custom attributes and events by external id; a user that Braze does not have is left out."""
+    def _export(
+        self, external_ids: Iterable[str], wanted: Sequence[str] = ("external_id", "custom_attributes", "custom_events")
+    ) -> dict[str, Mapping[str, Any]]:
+        """The fields wanted by external id; a user that Braze does not have is left out."""
         found: dict[str, Mapping[str, Any]] = {}
         for part in _parts(sorted(set(external_ids))):
-            wanted = ["external_id", "custom_attributes", "custom_events"]
-            answer = self._http.call(
-                "POST", "/users/export/ids", body={"external_ids": part, "fields_to_export": wanted}
-            )
+            body = {"external_ids": part, "fields_to_export": list(wanted)}
+            answer = self._http.call("POST", "/users/export/ids", body=body)
             found |= {user["external_id"]: user for user in answer["users"] if user.get("external_id")}
         return found
 
-    def _send_events(
-        self, batch: Sequence[Intent], held: Mapping[str, Mapping[str, Any]], now: datetime
-    ) -> list[Outcome]:
+    def _send_events(self, batch: Sequence[Intent], held: Mapping[str, Mapping[str, Any]]) -> list[Outcome]:
         there = [intent for intent in batch if _has_event(intent, held[intent.vendor_id])]
-        waiting = [i for i in batch if i not in there and i.attempts > 1 and now - _tried_at(i) < MAY_STILL_ARRIVE]
-        fresh = [intent for intent in batch if intent not in there and intent not in waiting]
-        words = "tried before and not seen yet; it is not sent twice while it may still arrive"
-        return (
-            [Outcome(intent.intent_id, Answer.ACCEPTED, "was there already") for intent in there]
-            + [Outcome(intent.intent_id, Answer.UNKNOWN, words) for intent in waiting]
-            + send_in_halves(fresh, lambda part: self._track("events", part, [_event(intent) for intent in part]))
+        fresh = [intent for intent in batch if intent not in there]
+        return [Outcome(intent.intent_id, Answer.ACCEPTED, "was there already") for intent in there] + send_in_halves(
+            fresh, lambda part: self._track("events", part, [_event(intent) for intent in part])
         )
 
     def _track(self, what: str, batch: Sequence[Intent], objects: list[dict[str, Any]]) -> list[Outcome]:
@@ -212,10 +215,6 @@ def _has_event(intent: Intent, user: Mapping[str, Any]) -> bool:
             first, last = _instant(event["first"]), _instant(event["last"])
             return first is not None and last is not None and first <= at <= last
     return False
-
-
-def _tried_at(intent: Intent) -> datetime:
-    return (intent.sent_at or intent.as_of).astimezone(UTC)
 
 
 def _instant(text: str) -> datetime | None:

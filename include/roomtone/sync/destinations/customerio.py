@@ -21,7 +21,7 @@ from roomtone.sync.destinations.batch_calls import send_in_halves
 from roomtone.sync.destinations.klaviyo import metric_name
 from roomtone.sync.identities import IdentityBook
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Endpoint, Transport
+from roomtone.sync.transport import Endpoint, Timing, Transport
 
 TRACK_ENDPOINTS = (
     # "a rate limit of 1000 requests per second"; "consistently exceeding it may lead to throttling or dropped data".
@@ -53,15 +53,16 @@ class CustomerIo(Destination):
     # Not alike for every account: it takes a key of the App API.
     can_read_back: bool = True  # type: ignore[misc]
 
-    def __init__(self, connection: Connection, store: OperationalStore) -> None:
+    def __init__(self, connection: Connection, store: OperationalStore, timing: Timing | None = None) -> None:
         site_id = connection.options.get("site_id", "")
         if not site_id:
             raise RoomtoneError(
                 "ROOMTONE_CUSTOMERIO_SITE_ID", "is not set", "copy the Site ID beside the Track API key into it"
             )
         secret = b64encode(f"{site_id}:{connection.token}".encode()).decode()
-        self._http: Transport = Transport(connection, {"Authorization": f"Basic {secret}"}, TRACK_ENDPOINTS)
-        self._app = _app_api(connection)
+        headers = {"Authorization": f"Basic {secret}"}
+        self._http: Transport = Transport(connection, headers, TRACK_ENDPOINTS, timing)
+        self._app = _app_api(connection, timing)
         self.can_read_back = self._app is not None
         self._prefix = connection.options.get("customer_prefix", "")
         self._identities = IdentityBook(store, self.name)
@@ -170,13 +171,13 @@ class CustomerIo(Destination):
         ]
 
 
-def _app_api(connection: Connection) -> Transport | None:
+def _app_api(connection: Connection, timing: Timing | None) -> Transport | None:
     key = connection.options.get("app_key")
     if not key:
         return None
     default = connection.url.replace("://track", "://api", 1)
     other = Connection(connection.name, (connection.options.get("app_url") or default).rstrip("/"), key)
-    return Transport(other, {"Authorization": f"Bearer {key}"}, APP_ENDPOINTS)
+    return Transport(other, {"Authorization": f"Bearer {key}"}, APP_ENDPOINTS, timing)
 
 
 def _person(intent: Intent, now: datetime) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.sync.desired import KINDS, PROFILE_PROPERTIES, DesiredRow, rfc3339
-from roomtone.sync.destinations.base import Answer, Destination, Outcome
+from roomtone.sync.destinations.base import Answer, Destination, Nulls, Outcome
 from roomtone.sync.plan import Intent
 from roomtone.sync.whole_files import write_whole
 
@@ -21,6 +21,7 @@ class Files(Destination):
     kinds: ClassVar[tuple[str, ...]] = KINDS
     batch_sizes: ClassVar[Mapping[str, int]] = dict.fromkeys(KINDS, 1_000_000)
     batch_bytes: ClassVar[int] = 10**9
+    nulls: ClassVar[Nulls] = Nulls.STORED
     reaches_people: ClassVar[bool] = False
     shares_records: ClassVar[bool] = True
 

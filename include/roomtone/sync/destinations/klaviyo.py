@@ -6,6 +6,8 @@ subscriptions, suppressions or lists.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -55,8 +57,14 @@ _FILTER_BYTES = 5000
 _SINGLE_UPDATES = 10
 _URGENT_TIER = 3
 _JOB_WAITS_SECONDS = (0.2, 0.3, 0.5, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 20.0)
+# Up to so many events that may have arrived are sent again at once, under their ids; of more a page is read first.
+_LOOKED_FOR_ABOVE = 20
+# Events for whose profiles one looks together, right before they are sent.
+_SEEN_AT_ONCE = 50
+# Between the turns in which events are sent that were not answered before.
+_TURN_WAITS_SECONDS = (0.2, 0.4, 0.8)
 # Clocks differ; an event is looked for from a little before it can have been sent.
-_LOOK_BACK = timedelta(minutes=10)
+_LOOK_BACK = timedelta(minutes=5)
 
 
 class Klaviyo(Destination):
@@ -74,8 +82,7 @@ class Klaviyo(Destination):
 
     def __init__(self, connection: Connection, store: OperationalStore, timing: Timing | None = None) -> None:
         headers = {"Authorization": f"Klaviyo-API-Key {connection.token}", "revision": REVISION, "Accept": MEDIA_TYPE}
-        timing = timing or Timing()
-        self._http: Transport = Transport(connection, headers, ENDPOINTS, sleep=timing.sleep, timer=timing.timer)
+        self._http: Transport = Transport(connection, headers, ENDPOINTS, timing)
         self._identities = IdentityBook(store, self.name)
         self._metrics: dict[str, str] = {}
 
@@ -118,6 +125,16 @@ class Klaviyo(Destination):
     def read_state(self, kind: str, vendor_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return self._properties(vendor_ids) if kind == PROFILE_PROPERTIES else {}
 
+    def consenting(self, channel: str, vendor_ids: Sequence[str]) -> set[str]:
+        """Profiles that "can receive" marketing there: whoever was never asked, withdrew or is suppressed cannot."""
+        found = set()
+        for part in _filters(sorted(set(vendor_ids))):
+            for profile in self._profiles("id", part, "subscriptions"):
+                told = (profile["attributes"].get("subscriptions") or {}).get(channel) or {}
+                if (told.get("marketing") or {}).get(f"can_receive_{channel}_marketing") is True:
+                    found.add(str(profile["id"]))
+        return found
+
     def promotional_sends(self) -> list[PromotionalSend]:
         return klaviyo_sends.promotional_sends(self._http)
 
@@ -142,6 +159,8 @@ class Klaviyo(Destination):
             "fields[profile]": wanted,
             "page[size]": str(_PROFILES_PER_PAGE),
         }
+        # The one field that is only shown to whoever asks for it.
+        params |= {"additional-fields[profile]": wanted} if wanted == "subscriptions" else {}
         yield from self._pages(self._http.call("GET", "/api/profiles", params=params))
 
     def _pages(self, page: Any) -> Iterator[dict[str, Any]]:
@@ -152,9 +171,9 @@ class Klaviyo(Destination):
         path = f"/api/profiles/{quote(intent.vendor_id, safe='')}"
         return self._outcome(intent, "PATCH", path, body)
 
-    def _outcome(self, intent: Intent, method: str, path: str, body: Any) -> Outcome:
+    def _outcome(self, intent: Intent, method: str, path: str, body: Any, *, is_patient: bool = True) -> Outcome:
         try:
-            self._http.call(method, path, body=body, media_type=MEDIA_TYPE)
+            self._http.call(method, path, body=body, media_type=MEDIA_TYPE, is_patient=is_patient)
             checkpoints.reached("call_answered")
         except VendorRefusedError as refusal:
             if refusal.status == 404:
@@ -246,10 +265,50 @@ class Klaviyo(Destination):
         return failed
 
     def _send_events(self, batch: Sequence[Intent]) -> list[Outcome]:
-        present, outcomes = self._present(batch)
-        for intent in present:
-            outcomes.append(self._outcome(intent, "POST", "/api/events", {"data": _event(intent)}))
+        """Sends the events one by one. One that stays without an answer waits behind the others, not they for it.
+
+        Among many, one that may have arrived is not sent again before it was looked for: a page shows a thousand.
+        """
+        left, outcomes = list(batch), list[Outcome]()
+        is_looked_for = len(left) > _LOOKED_FOR_ABOVE
+        doubtful: set[str] = set()
+        for wait in (*_TURN_WAITS_SECONDS, None):
+            turn, left = left, []
+            for intent in self._just_seen(turn, doubtful, outcomes):
+                body = {"data": _event(intent)}
+                outcome = self._outcome(intent, "POST", "/api/events", body, is_patient=wait is None)
+                is_left = outcome.answer is Answer.DEFERRED or (outcome.answer is Answer.UNKNOWN and not is_looked_for)
+                if wait is not None and is_left:
+                    left.append(intent)
+                    doubtful |= {intent.intent_id} if outcome.answer is Answer.UNKNOWN else set()
+                elif intent.intent_id in doubtful and outcome.answer is not Answer.ACCEPTED:
+                    # An earlier try may have had its effect, whatever the last one was told.
+                    outcomes.append(replace(outcome, answer=Answer.UNKNOWN))
+                else:
+                    outcomes.append(outcome)
+            # For those that were told to wait the vendor's own pause is kept before the next call.
+            if wait and doubtful & {intent.intent_id for intent in left}:
+                self._http.sleep(wait)
         return outcomes
+
+    def _just_seen(
+        self, intents: Sequence[Intent], doubtful: AbstractSet[str], outcomes: list[Outcome]
+    ) -> Iterator[Intent]:
+        """The intents whose profile was there a moment ago, a few at a time; the others get their outcome.
+
+        Profiles are merged at any time, and an event to one that is gone makes it again.
+        """
+        for start in range(0, len(intents), _SEEN_AT_ONCE):
+            part = intents[start : start + _SEEN_AT_ONCE]
+            try:
+                present, unsent = self._present(part)
+            except (VendorBusyError, VendorUnansweredError) as error:
+                present, unsent = [], [Outcome(intent.intent_id, Answer.DEFERRED, error.value) for intent in part]
+            outcomes += [
+                replace(outcome, answer=Answer.UNKNOWN) if outcome.intent_id in doubtful else outcome
+                for outcome in unsent
+            ]
+            yield from present
 
     def _triggers_seen(self, intents: Sequence[Intent]) -> set[str]:
         """Which of these triggers Klaviyo has an event of, whoever has it now: profiles get merged, with their events.

@@ -15,7 +15,14 @@ from roomtone.sync.destinations.base import Answer, Nulls, Outcome
 from roomtone.sync.destinations.helpdesk import Helpdesk
 from roomtone.sync.destinations.zendesk import OWN_TAG_PREFIX
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
+from roomtone.sync.transport import (
+    Endpoint,
+    Timing,
+    Transport,
+    VendorBusyError,
+    VendorRefusedError,
+    VendorUnansweredError,
+)
 
 # RT states no limit; it is a server of one's own, and a few calls a second leave it to the agents.
 _PER_SECOND, _PER_MINUTE = 10, 300
@@ -40,8 +47,9 @@ class RequestTracker(Helpdesk):
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
     nulls: ClassVar[Nulls] = Nulls.KEEP
 
-    def __init__(self, connection: Connection) -> None:
-        self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
+    def __init__(self, connection: Connection, timing: Timing | None = None) -> None:
+        headers = {"Authorization": _authorization(connection)}
+        self._http: Transport = Transport(connection, headers, ENDPOINTS, timing)
         self._tag_field = connection.options.get("tag_field") or "Tags"
         self._queues: dict[str, tuple[str, str]] | None = None
 

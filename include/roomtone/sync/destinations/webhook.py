@@ -22,6 +22,7 @@ from roomtone.sync.destinations.base import Answer, Destination, Idempotency, Nu
 from roomtone.sync.plan import Intent
 from roomtone.sync.transport import (
     Endpoint,
+    Timing,
     Transport,
     VendorBusyError,
     VendorRefusedError,
@@ -42,7 +43,7 @@ class Webhook(Destination):
     # The receiver is asked nothing: whom it knows is its own business, so no two subjects share a record.
     shares_records: ClassVar[bool] = True
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, timing: Timing | None = None) -> None:
         self._key = _key(connection.token)
         address = urlsplit(connection.url)
         if address.scheme not in ("https", "http") or address.query:
@@ -53,7 +54,8 @@ class Webhook(Destination):
         rate = _rate(connection)
         base = connection.url.removesuffix(address.path)
         endpoint = Endpoint("POST", self._path, rate, rate * 60)
-        self._http: Transport = Transport(Connection(connection.name, base, connection.token), {}, (endpoint,))
+        server = Connection(connection.name, base, connection.token)
+        self._http: Transport = Transport(server, {}, (endpoint,), timing)
         self._accepted: set[str] = set()
 
     def vendor_ids(self, rows: Sequence[DesiredRow], now: datetime) -> dict[str, str]:  # noqa: ARG002 - the interface is wider than this destination

@@ -6,10 +6,17 @@ from typing import Any, ClassVar
 
 from roomtone.settings import Connection
 from roomtone.sync.desired import TICKET_ROUTING
-from roomtone.sync.destinations.base import Answer, Outcome
+from roomtone.sync.destinations.base import Answer, Nulls, Outcome
 from roomtone.sync.destinations.helpdesk import Helpdesk
 from roomtone.sync.plan import Intent
-from roomtone.sync.transport import Endpoint, Transport, VendorBusyError, VendorRefusedError, VendorUnansweredError
+from roomtone.sync.transport import (
+    Endpoint,
+    Timing,
+    Transport,
+    VendorBusyError,
+    VendorRefusedError,
+    VendorUnansweredError,
+)
 
 # "400 requests per minute" on the Growth plan; a larger plan only makes 429 rarer, a smaller one is waited for.
 _PER_SECOND, _PER_MINUTE = 20, 400
@@ -32,9 +39,11 @@ class Zendesk(Helpdesk):
     kinds: ClassVar[tuple[str, ...]] = (TICKET_ROUTING,)
     batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: 25}
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
+    nulls: ClassVar[Nulls] = Nulls.KEEP
 
-    def __init__(self, connection: Connection) -> None:
-        self._http: Transport = Transport(connection, {"Authorization": _authorization(connection)}, ENDPOINTS)
+    def __init__(self, connection: Connection, timing: Timing | None = None) -> None:
+        headers = {"Authorization": _authorization(connection)}
+        self._http: Transport = Transport(connection, headers, ENDPOINTS, timing)
         self._groups: dict[str, int] | None = None
 
     def _route(self, intent: Intent) -> Outcome:
