@@ -38,6 +38,14 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#
+    The causes of other customers' triggers that a pass moves in their budgets, for `or_where`: mostly none, and then nothing is read.
+    A whole pass has no others.
+#}
+{% macro causes_of_others(budgets) -%}
+    (select cause_id from {{ budgets }} where customer_id not in {{ touched_ids() }})
+{%- endmacro %}
+
 {# In a whole pass the schema `touched` is a window on everything that has landed. #}
 {% macro touch_everything() -%}
     {%- if execute and is_whole() and flags.WHICH in ('build', 'run') -%}

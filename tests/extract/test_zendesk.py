@@ -216,11 +216,13 @@ def test_what_the_exports_hold_back_is_heard_from_the_audits_and_counts_once(ven
     assert len(helpdesk.rows("messages", "zendesk")) == 4
 
 
-@pytest.mark.parametrize("answer", [{"error": "Forbidden"}, {"audits": "none"}, {"audits": [None, {"events": 1}]}, []])
-def test_audits_that_cannot_be_read_leave_it_to_the_exports(vendor: Vendor, helpdesk: Desk, answer: Any) -> None:
+def test_audits_that_cannot_be_read_leave_it_to_the_exports(vendor: Vendor, helpdesk: Desk) -> None:
     _answers(vendor, _tickets(_ticket(7), users=(_user(35, "end-user"),)), _events(_said(1, 35)), NO_RATINGS)
     extract(helpdesk.settings, "zendesk", AS_OF)
-    vendor.aside[AUDITS] = answer
-    _answers(vendor, _tickets(), _events(_said(2, 35, second=SECOND + 9), end_time=SECOND + 9), NO_RATINGS)
-    report = extract(helpdesk.settings, "zendesk", AS_OF)
-    assert report.streams["messages"] == StreamCount(read=1, landed=1)
+    unreadable = ({"error": "Forbidden"}, {"audits": "none"}, {"audits": [None, {"events": 1}]}, [])
+    for number, answer in enumerate(unreadable, start=2):
+        vendor.aside[AUDITS] = answer
+        second = SECOND + number
+        _answers(vendor, _tickets(), _events(_said(number, 35, second=second), end_time=second), NO_RATINGS)
+        report = extract(helpdesk.settings, "zendesk", AS_OF)
+        assert report.streams["messages"] == StreamCount(read=1, landed=1)

@@ -85,7 +85,9 @@ moved as (
     select placed.trigger_id
     from placed
     inner join stood on placed.trigger_id = stood.trigger_id
-    where placed.place_in_day <> stood.place_in_day or placed.place_in_month <> stood.place_in_month
+    where
+        stood.customer_id not in {{ touched_ids() }}
+        and (placed.place_in_day <> stood.place_in_day or placed.place_in_month <> stood.place_in_month)
 ),
 
 concerned as (

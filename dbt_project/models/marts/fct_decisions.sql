@@ -1,4 +1,5 @@
-{%- set called_for = 'cause_id in (select cause_id from ' ~ ref('int_trigger_budgets') ~ ')' -%}
+{%- set moved = 'cause_id in ' ~ causes_of_others(ref('int_trigger_budgets')) -%}
+{%- set evidence_of_others = 'select evidence_message_id from causes_called_for where customer_id not in ' ~ touched_ids() -%}
 {#-
     Every decision with its inputs, all of them: `policies/execute.py` takes each one again from this text alone and must come to the
     same action. What the decision does not depend on (wording, owner, the time of the run) is not among them.
@@ -38,8 +39,13 @@ triggers as (
 causes_called_for as (
     select
         cause_id,
+        customer_id,
         evidence_message_id
-    from {{ of_touched(ref('fct_suppression_causes'), or_where=called_for) }}
+    from {{ of_touched(ref('fct_suppression_causes'), or_where=moved) }}
+),
+
+scores as (
+    select * from {{ of_touched(ref('fct_message_scores'), or_where='message_id in (' ~ evidence_of_others ~ ')') }}
 ),
 
 trigger_causes as (
@@ -48,7 +54,7 @@ trigger_causes as (
         scores.model_version
     from triggers
     inner join causes_called_for as causes on triggers.cause_id = causes.cause_id
-    inner join {{ ref('fct_message_scores') }} as scores on causes.evidence_message_id = scores.message_id
+    inner join scores on causes.evidence_message_id = scores.message_id
     where scores.is_in_force
 ),
 

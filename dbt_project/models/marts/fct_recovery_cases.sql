@@ -1,6 +1,6 @@
 {#- Each cause that made a customer seriously upset, and what it got: every case has one outcome, also the one that got nothing. -#}
 {#- Budgets are shared: what one customer is owed may change what another's case got. -#}
-{%- set moved = 'cause_id in (select cause_id from ' ~ ref('int_trigger_budgets') ~ ')' -%}
+{%- set moved = 'cause_id in ' ~ causes_of_others(ref('int_trigger_budgets')) -%}
 with
 
 causes as (
