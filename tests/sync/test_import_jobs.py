@@ -40,7 +40,7 @@ class Platform:
         path = request.url.path
         if path == "/api/profiles":
             ids = json.loads(request.url.params["filter"].removeprefix("any(id,").removesuffix(")"))
-            data = [{"type": "profile", "id": i, "attributes": {"properties": {}}} for i in ids]
+            data = [{"type": "profile", "id": i, "attributes": {"email": f"{i}@example.com"}} for i in ids]
             return httpx.Response(200, json={"data": data})
         if request.method == "POST":
             self.imported += json.loads(request.content)["data"]["attributes"]["profiles"]["data"]
