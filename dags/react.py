@@ -26,26 +26,25 @@ TAGS = ["path/extract", "path/score", "path/transform", "path/validate", "path/s
 
 @dag(schedule=assets.RAW | assets.INBOX, doc_md=__doc__, tags=TAGS, deadline=late_alert("react"), **DAG_DEFAULTS)
 def react() -> None:
-    # What a pass sends goes before its publishing, and its publishing before the next pass replaces the marts.
-    hot = {"pool": WAREHOUSE_POOL, "weight_rule": "absolute"}
-
-    @task(outlets=[assets.VALIDATED], **hot)
+    @task(outlets=[assets.MARTS_DUE], pool=WAREHOUSE_POOL, weight_rule="absolute")
     def decide(triggering_asset_events: Any = None, outlet_events: Any = None) -> int:
         """One process for four stages: a task each would add a second for a person to wait (docs/decisions.md)."""
         stages.extract_webhooks(stages.is_called_by_webhooks_alone(triggering_asset_events))
         pass_sequence = stages.begin_and_score()
         stages.transform_pass(pass_sequence)
         stages.validate_pass(pass_sequence)
-        outlet_events[assets.VALIDATED].extra = {"pass_sequence": pass_sequence}
+        if not stages.marts_may_wait():
+            outlet_events[assets.MARTS_DUE].add(assets.VALIDATED, extra={"pass_sequence": pass_sequence})
         return pass_sequence
 
-    @task(**hot)
+    # All at once and outside the pool: each needs the warehouse for the moment of its plan and takes the file's own
+    # lock for it, and the next pass waits for this run to end. The one named first is the first to be started.
+    @task(weight_rule="absolute")
     def sync(pass_sequence: int, destination: str) -> dict[str, int]:
         return stages.sync_pass(pass_sequence, destination)
 
     decided = decide()
     for rank, destination in enumerate(DESTINATIONS):
-        # They take turns in the pool: the one named first goes first.
         sync.override(task_id=f"sync_{destination}", priority_weight=100 - rank)(decided, destination)
 
 

@@ -134,17 +134,27 @@ def weigh_risks() -> dict[str, int]:
     return _told("risk", risk_table.weigh(settings, clock.now(settings)))
 
 
-def publish_pass(sequence: int) -> int:
-    """Publish the marts of a validated pass. Returns its sequence.
+def marts_may_wait() -> bool:
+    """Whether the marts need not be published now: people wait for a pass, and the marts are less than a minute old.
 
-    Skipped once a newer pass has replaced them, and while people wait for a pass and the marts are less than a minute
-    old: a pause goes before a report.
+    A pause goes before a report.
     """
+    settings = settings_from_airflow()
+    store = OperationalStore(settings)
+    try:
+        with store.begin() as connection:
+            published_at = connection.execute(sa.select(sa.func.max(passes.c.published_at))).scalar()
+        is_recent = published_at is not None and datetime.now(UTC) - published_at < _MARTS_MAY_WAIT
+        return is_recent and inbox.state(store).count_waiting > 0
+    finally:
+        store.close()
+
+
+def publish_pass(sequence: int) -> int:
+    """Publish the marts of a validated pass. Returns its sequence. Skipped once a newer pass has replaced them."""
     from roomtone.sync.publish import publish
 
     settings = settings_from_airflow()
-    if _may_wait(settings):
-        raise AirflowSkipException("deliveries wait for a pass, and the marts are less than a minute old")
     current = _find(settings, sequence)
     try:
         with metrics.stage(settings, "publish"):
@@ -180,17 +190,6 @@ def _is_all_decided(settings: Settings) -> bool:
             newest = connection.execute(sa.select(passes).order_by(passes.c.sequence.desc()).limit(1)).one_or_none()
         landed_at = inbox.newest_landed_at(store)
         return newest is not None and bool(newest.is_valid) and (landed_at is None or landed_at <= newest.begun_at)
-    finally:
-        store.close()
-
-
-def _may_wait(settings: Settings) -> bool:
-    store = OperationalStore(settings)
-    try:
-        with store.begin() as connection:
-            published_at = connection.execute(sa.select(sa.func.max(passes.c.published_at))).scalar()
-        is_recent = published_at is not None and datetime.now(UTC) - published_at < _MARTS_MAY_WAIT
-        return is_recent and inbox.state(store).count_waiting > 0
     finally:
         store.close()
 
