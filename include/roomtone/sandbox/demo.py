@@ -125,7 +125,7 @@ def headline(told: Told, settings: Settings) -> str:
     rows: Sequence[tuple[str, str]] = (
         (
             "message to effective pause, by poll",
-            f"{_after(paused_after)[1:]} (the helpdesk's export hides the first 60 s)",
+            f"{_after(paused_after)[1:]} (she wrote just after a poll; the next comes 60 s later)",
         ),
         ("calls outside the vendors' contract or touching consent", str(len(told.violations))),
         ("customers, tickets, scored messages", f"{counts['customers']}, {counts['tickets']}, {counts['messages']}"),

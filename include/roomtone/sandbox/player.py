@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-# The helpdesk's export shows nothing younger than a minute, so a poll hears a message no earlier than this.
+# The story takes the worst of a poll each minute: what it hears happened just after the one before. The helpdesk's
+# exports show nothing younger, either.
 HEARD_AFTER = timedelta(seconds=62)
 PAUSE_PROPERTIES = ("sales", "upsell", "recommendation", "sms", "discount", "celebration", "review_request")
 EFFECTS = frozenset({"profile_updated", "event_received", "ticket_updated"})
