@@ -274,3 +274,24 @@ def test_two_syncs_of_one_destination_never_work_at_once(
     ):
         sync(mart.settings, current, "klaviyo")
     assert sync(mart.settings, current, "klaviyo").total.done == 1
+
+
+def test_a_platform_that_shows_changes_a_minute_late_is_not_kept_from_showing_one(
+    brand: Sandbox, mart: Mart, person: Person, vendor: FaultyVendor
+) -> None:
+    """Each change of a record hides it anew there, so that one set every few seconds would never be seen."""
+    brand.client.post("/faults", json={"seed": 2, "rates": {"lag_seconds": 60.0}}).raise_for_status()
+    try:
+        now = brand.now()
+        mart.pause(person, now + timedelta(days=14))
+        current = mart.commit(now)
+        for _ in range(30):
+            if sync(mart.settings, current, "klaviyo").total.in_doubt == 0:
+                break
+            brand.advance(5)
+        else:
+            pytest.fail("the pause was never seen there")
+    finally:
+        brand.client.post("/faults", json={"seed": 2, "rates": {}}).raise_for_status()
+    assert (brand.now() - now).total_seconds() > 30, "the platform was quicker than the test is about"
+    assert 2 <= vendor.count("PATCH", "/profiles/") <= 7

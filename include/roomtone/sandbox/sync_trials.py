@@ -174,7 +174,7 @@ def _is_unfinished(settings: Settings) -> bool:
     store = OperationalStore(settings)
     try:
         with store.begin() as connection:
-            query = "select count(*) from intents where status not in ('done', 'superseded')"
+            query = "select count(*) from intents where status not in ('done', 'superseded', 'dead')"
             is_open = bool(connection.exec_driver_sql(query).scalar())
             has_ended = bool(connection.exec_driver_sql("select count(*) from sync_runs where is_complete").scalar())
         return is_open or not has_ended

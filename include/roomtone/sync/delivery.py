@@ -27,6 +27,8 @@ from roomtone.sync.plan import Intent
 from roomtone.sync.report import KindCounts
 
 _DAY = timedelta(days=1)
+# A state that was set and cannot be seen is set again at once, then after this long, and twice as long each time.
+_FIRST_PATIENCE = timedelta(seconds=5)
 # A destination may show an effect a little after it has accepted it.
 _READ_BACK_WAITS_SECONDS = (0.0, 0.3, 1.0, 2.0)
 # More than so many are looked for at first and at last only: each look at a hundred is a call.
@@ -64,7 +66,9 @@ class Delivery:
         """Looks up what was tried before and never seen: seen is done, the rest may be sent again under the same id.
 
         Where a second call would be a second effect, an intent in doubt is not sent again before an effect would have
-        become visible twice over; where nothing can be looked up at all, it is laid aside for a person.
+        become visible twice over; where nothing can be looked up at all, it is laid aside for a person. A state may be
+        set twice, but a platform that shows a change a minute late may show none to whoever changes it each few
+        seconds, so that the tries of one in doubt grow apart.
         """
         tried = [intent for intent in self.outbox.unfinished(kind) if intent.attempts > 0]
         if tried:
@@ -84,11 +88,25 @@ class Delivery:
                     (i.intent_id for i in unseen if i.status != "pending"), "dead", "in doubt for ever", now
                 )
                 return
-            waiting = [intent.intent_id for intent in unseen if not self._was_long_ago(intent, now)]
-            self.outbox.mark(waiting, "sent", "in doubt: may still become visible")
-            counts.in_doubt += len(waiting)
-            unseen = [intent for intent in unseen if intent.intent_id not in set(waiting)]
-        self.outbox.mark((intent.intent_id for intent in unseen), "pending", "tried before, not seen there")
+            waiting = {intent.intent_id for intent in unseen if not self._was_long_ago(intent, now)}
+        else:
+            waiting = {intent.intent_id for intent in unseen if self._may_become_visible(intent, now)}
+        self.outbox.mark(waiting, "sent", "in doubt: may still become visible")
+        counts.in_doubt += len(waiting)
+        again = (intent.intent_id for intent in unseen if intent.intent_id not in waiting)
+        self.outbox.mark(again, "pending", "tried before, not seen there")
+
+    def _may_become_visible(self, intent: Intent, now: datetime) -> bool:
+        """Whether the last try of a state, if nobody refused it, is too young for another one."""
+        if (
+            intent.status == "pending"
+            or intent.tried_at is None
+            or intent.attempts < 2
+            or not self.target.can_read_back
+        ):
+            return False
+        patience: timedelta = min(self.target.visibility_lag, _FIRST_PATIENCE * 2 ** (intent.attempts - 2))
+        return now - intent.tried_at < patience
 
     def readdress(self, rows: Sequence[DesiredRow]) -> None:
         """Gives open events the customer's present record where the one they were made for has gone.
