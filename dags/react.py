@@ -7,7 +7,7 @@ goes first, who is owed amends. A webhook wakes it at once, the poll each minute
 ### Reads and writes
 Reads the inbox, the raw store and the operational store. Writes raw records, scores, the warehouse, validation results,
 sync runs, and the destinations of `ROOMTONE_DESTINATIONS`. Tasks hand on the number of the pass. The asset `validated`
-wakes `publish`.
+wakes `publish`, after each pass but at most once a minute while people wait.
 
 ### When it fails
 The next pass starts from what has landed and sends what is still owed: nothing needs repair by hand. A pass that is not

@@ -202,6 +202,9 @@ def test_what_the_exports_hold_back_is_heard_from_the_audits_and_counts_once(ven
     }
     assert {row["id"] for row in helpdesk.rows("tickets", "zendesk")} == {"zendesk-7", "zendesk-8"}
     assert {row["id"] for row in helpdesk.rows("customers", "zendesk")} == {"zendesk-35", "zendesk-36"}
+    assert [path for path in vendor.asked_aside if "/users/" in path] == [
+        "/desk/api/v2/users/show_many.json?ids=36%2C990%2C404"
+    ], "whoever wrote is not asked for again as a requester"
     # Now the exports show the same, and the one whom the lookup did not know.
     shown = [_said(n, author, 8, SECOND + 40) | {"created_at": later} for n, author in ((2, 35), (3, 36), (4, 990))]
     _answers(

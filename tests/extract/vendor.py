@@ -19,6 +19,7 @@ class Vendor:
         self.pages: dict[str, Any] = {}
         self.aside: dict[str, Any] = {}
         self.paths: list[str] = []
+        self.asked_aside: list[str] = []
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -26,6 +27,7 @@ class Vendor:
                 path = self.path.partition("?")[0]
                 page = vendor.pages.get(path, vendor.otherwise)
                 if path in vendor.aside:
+                    vendor.asked_aside.append(self.path)
                     step = (200, vendor.aside[path], {})
                 else:
                     vendor.paths.append(self.path)

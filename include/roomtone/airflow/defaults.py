@@ -8,7 +8,8 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from roomtone.settings import load_settings
 
-# One slot: DuckDB lets one process in at a time, so tasks that touch the warehouse take turns here, not at its lock.
+# One slot: DuckDB lets one process in at a time, so tasks that write or copy the warehouse take turns here. A sync
+# reads its plan from it in a moment and waits for that at the file's own lock.
 WAREHOUSE_POOL = "warehouse"
 
 DAG_DEFAULTS: dict[str, Any] = {

@@ -89,6 +89,9 @@ class VendorApi:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     def get(self, path: str, params: Mapping[str, str] | None = None, pace: Pace | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 
 from roomtone.extract import webhook_records as records
@@ -42,11 +43,11 @@ class WebhookSource:
         del cursors  # the inbox itself says what is new
         self._taken = inbox.waiting_ids(self._store, MAXIMUM_DELIVERIES)
         inbox.answer_call(self._store, self._taken)
-        lookup = ZendeskLookup(self._settings.connections.get(_ZENDESK))
-        for waiting in inbox.read(self._store, self._taken):
-            connection = self._settings.connections.get(waiting.sender)
-            yield from _records_of(waiting, connection.options if connection else {}, lookup)
-        yield from lookup.records()
+        with closing(ZendeskLookup(self._settings.connections.get(_ZENDESK))) as lookup:
+            for waiting in inbox.read(self._store, self._taken):
+                connection = self._settings.connections.get(waiting.sender)
+                yield from _records_of(waiting, connection.options if connection else {}, lookup)
+            yield from lookup.records()
 
     def mark_landed(self) -> None:
         """The raw store holds all that `read` gave."""

@@ -4,6 +4,7 @@ The exports hold back what is younger than a minute, so each run first looks at 
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from roomtone.extract import zendesk_records as records
 from roomtone.extract.http import Pace, RefusalError, VendorApi
 from roomtone.extract.index import VersionIndex
 from roomtone.extract.received import Cursors, Record, Refused
-from roomtone.extract.zendesk_lookup import ZendeskLookup, newest_audits, users
+from roomtone.extract.zendesk_lookup import ZendeskLookup
 from roomtone.settings import Connection
 
 # "10 requests per minute" for the incremental exports together.
@@ -68,12 +69,15 @@ class ZendeskSource:
         if since is None:
             # All history is still to come; what happens meanwhile is a part of it.
             return
-        audits = [a for a in newest_audits(self._connection) if records.epoch_second(a.get("created_at")) > since]
+        with closing(ZendeskLookup(self._connection)) as lookup:
+            yield from self._heard(lookup, since, cursors)
+
+    def _heard(self, lookup: ZendeskLookup, since: int, cursors: Cursors) -> Iterator[Record | Refused]:
+        audits = [a for a in lookup.newest_audits() if records.epoch_second(a.get("created_at")) > since]
         spoken = [(audit, comment) for audit in audits for comment in records.comments_of_audit(audit)]
         authors = {str(comment.get("author_id")): comment for _, comment in spoken}
         strangers = [key for key, comment in authors.items() if self._known_role(key, comment, cursors) is None]
-        yield from self._people(users(self._connection, [key for key in strangers if key.isdigit()]), cursors)
-        lookup = ZendeskLookup(self._connection)
+        yield from self._people(list(lookup.users(strangers)), cursors)
         for audit, comment in spoken:
             role = self._known_role(str(comment.get("author_id")), comment, cursors)
             # An author who could not be asked for is left to the exports, which try longer.
