@@ -35,23 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launcher.stop_all(run_folder)
     shutil.rmtree(home, ignore_errors=True)
     try:
-        url = measuring.start_brand(home, run_folder, options.customers)
+        url = measuring.start_brand(home, run_folder, options.customers, options.history // 5)
         settings = launcher.sandbox_settings(base, home, url, "" if options.poll else SECRET)
         if not (options.poll or options.fallback):
             settings = dataclasses.replace(settings, extract_schedule="")
         if not options.poll:
             both = {**settings.webhook_secrets, "generic": (SECRET,)}
             settings = dataclasses.replace(settings, webhook_secrets=both)
+        brand = Brand(url)
+        past = measuring.write_past(settings, brand.now(), options.history) if options.history else None
         begun = time.monotonic()
         airflow = start_airflow(settings, run_folder=run_folder)
         started = time.monotonic()
-        airflow.walk("extract", timeout_seconds=1800)
+        airflow.walk("extract", timeout_seconds=5400)
         walked = time.monotonic()
-        brand = Brand(url)
         if not options.poll:
             launcher.subscribe_sandbox(url, airflow.url, SECRET)
         report = _measure(brand, airflow, settings, run_folder, options)
         report |= {
+            "past": past and {"customers": past.customers, "messages": past.messages, "sends": past.sends},
             "airflow_start_seconds": round(started - begun, 1),
             "first_walk_seconds": round(walked - started, 1),
             "webhook_to_durable_append": None if options.poll else _append(airflow.url),
@@ -66,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-latency", description=__doc__)
     parser.add_argument("--customers", type=int, default=2000)
+    parser.add_argument(
+        "--history", type=int, default=0, help="messages of the year before, of a fifth as many customers"
+    )
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--per-minute", type=float, default=14.0)
     parser.add_argument("--upset-share", type=float, default=0.5)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -18,23 +19,46 @@ from roomtone.airflow import launcher, processes
 from roomtone.airflow.instance import AirflowInstance
 from roomtone.errors import RoomtoneError
 from roomtone.sandbox.player import PAUSE_PROPERTIES, Brand, Entry, instant
-from roomtone.settings import process_environment
-from roomtone.stores import inbox
+from roomtone.sandbox.samples import sample_messages
+from roomtone.sandbox.world import FIRST_SILENT, Plan, make_customer
+from roomtone.settings import Settings, process_environment
+from roomtone.stores import inbox, warehouse
 from roomtone.stores.operational import OperationalStore
+from roomtone.transform.simulated_year import Year, write_year
 
 SECRET = "bench-secret-bench-secret-bench"  # noqa: S105 - of a server that lives for minutes, on loopback
+
+_PAST_ENDED = timedelta(days=60)
+_PAST_TEXTS = 5_000
+_MESSAGES_EACH = 5
+_SENDS_A_MESSAGE = 5
 
 # Heat from which on a message leaves no doubt that its writer is upset.
 _UPSET_HEAT = 3
 
 
-def start_brand(home: Path, run_folder: Path, customers: int) -> str:
+def start_brand(home: Path, run_folder: Path, customers: int, silent_profiles: int = 0) -> str:
     """Start a sandbox brand of this size and record it; returns its address."""
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", str(customers)]
+    command += ["--silent-profiles", str(silent_profiles)]
     log = home.absolute() / "logs" / "sandbox.log"
     process = processes.start(launcher.SANDBOX_NAME, command, process_environment(), home.absolute(), log)
     processes.record(run_folder, launcher.SANDBOX_NAME, [process])
     return processes.wait_for_line(process, "sandbox ready ", 900.0).split()[-1]
+
+
+def write_past(settings: Settings, now: datetime, messages: int) -> Year:
+    """Write a year of messages into the warehouse, as of five times fewer customers, five sends to a message.
+
+    The customers are the brand's silent profiles. What they say is left to be scored. The year ends so long ago that
+    its pauses are over, and every ticket in it is solved: the helpdesk does not know them.
+    """
+    year = Year(now - _PAST_ENDED, messages // _MESSAGES_EACH, messages, messages * _SENDS_A_MESSAGE, open_days=0)
+    customers = (make_customer(Plan.seed, FIRST_SILENT + number, now) for number in range(year.customers))
+    texts = [row["text"] for row in sample_messages(Random(Plan.seed), _PAST_TEXTS)]
+    with warehouse.connect(settings) as connection:
+        write_year(connection, year, [customer.email for customer in customers], texts)
+    return year
 
 
 @dataclass

@@ -1,9 +1,8 @@
 """`make bench-growth`: what a pass that touches 500 customers costs when history is 1, 10 and 100 times as long.
 
-A simulated year is written straight into the raw schema: customers, orders and messages are a fifth of the marketing
-sends, tickets a twentieth; the sends are of fifty campaigns. Then one pass computes everybody, and some passes, a
-minute apart, each bring 500 customers a message with its score and a send. Each length runs in a process of its own,
-so that its peak memory counts.
+A simulated year is written straight into the raw schema: customers and messages are a fifth of the marketing sends,
+tickets a twentieth. Then one pass computes everybody, and some passes, a minute apart, each bring 500 customers a
+message with its score and a send. Each length runs in a process of its own, so that its peak memory counts.
 """
 
 import json
@@ -16,13 +15,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
-
 from roomtone.policies.publish import publish
 from roomtone.settings import Settings, load_settings, process_environment
-from roomtone.stores import loading, warehouse
+from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore
 from roomtone.transform import transform
+from roomtone.transform.simulated_year import Year, write, write_year
 
 SENDS = (100_000, 1_000_000, 10_000_000)
 TOUCHED = 500
@@ -37,87 +35,6 @@ MOST_SHARE_OF_WHOLE = 1 / 20
 MOST_MEMORY_MIB = 4096
 MOST_SECONDS_OF_A_MINUTE = 4.0
 
-
-# Columns that landing adds; a later column may speak of an earlier one.
-_LANDED = (
-    "'files' as source, md5(id || '{load}') as record_hash, version_at as received_at, '{{}}' as payload,"
-    " '{load}' as load_id"
-)
-
-# Of scores one message in six is negative and one in six positive.
-_SCORED = """
-    chance(i, 5) as mood_, md5(body_) as body_hash,
-    case when mood_ < 0.17 then 0.9 else 0.05 end as p_negative,
-    case when mood_ >= 0.34 then 0.9 else 0.05 end as p_neutral,
-    case when mood_ >= 0.17 and mood_ < 0.34 then 0.9 else 0.05 end as p_positive,
-    case when mood_ < 0.17 then 'negative' when mood_ < 0.34 then 'positive' else 'neutral' end as sentiment,
-    0.9 as confidence, false as is_abstained, 'normal' as urgency, 0.4 as urgency_score, 'delivery' as intent,
-    0.8 as intent_confidence, '{{"threat": 0.01}}' as cues, 'en' as language, 'simulated' as model_version,
-    '[]' as top_reasons, '{load}' as load_id
-"""
-
-_MACROS = """
-create or replace temporary macro chance(i, salt) as hash(i * 1000003 + salt) / 18446744073709551616.0;
-create or replace temporary macro instant(i, n) as
-    timestamp '{ends}' - to_seconds(cast(31536000 * (1 - i / cast(n as double)) + 60 as bigint));
-create or replace temporary macro somebody(i, salt) as 'c' || cast(floor(chance(i, salt) * {people}) as bigint);
-"""
-
-# In order of time, as loads would have brought it. Tickets are solved after two days, the youngest are open.
-_YEAR = """
-insert into raw.customers by name
-select 'c' || i as id, id || '@example.com' as email, true as email_marketing_consent, true as sms_marketing_consent,
-    instant(i, {people}) as created_at, created_at as updated_at, created_at as version_at, {landed}
-from range({people}) as numbers(i);
-
-insert into raw.orders by name
-select 'o' || i as id, somebody(i, 1) as customer_id, instant(i, {people}) as placed_at, 50 as total, 'EUR' as currency,
-    'paid' as status, case when chance(i, 7) < 0.03 then 5 end as refunded_amount, placed_at as updated_at,
-    placed_at as version_at, {landed}
-from range({people}) as numbers(i);
-
-insert into raw.shipments by name
-select 's' || i as id, 'o' || i as order_id, instant(i, {people}) as shipped_at,
-    shipped_at + interval 4 days as promised_at, shipped_at + interval 2 days as last_scan_at,
-    shipped_at + to_hours(cast(50 + chance(i, 8) * 60 as bigint)) as delivered_at, shipped_at as updated_at,
-    shipped_at as version_at, {landed}
-from range({people}) as numbers(i);
-
-insert into raw.tickets by name
-select 't' || i as id, somebody(i, 2) as customer_id, 'email' as channel, 'Where is it?' as subject, status,
-    instant(i, {tickets}) as created_at, created_at + age as updated_at, updated_at as version_at, {landed}
-from range({tickets}) as numbers(i)
-cross join (values ('new', interval 0 days), ('solved', interval 2 days)) as versions(status, age)
-where status = 'new' or created_at < timestamp '{ends}' - interval 3 days;
-
-insert into raw.messages by name
-select 'm' || i as id, 't' || i // 4 as ticket_id, case when i % 2 = 0 then 'customer' else 'agent' end as author,
-    'I wrote before about this order, number ' || i as body, true as is_public,
-    instant(i // 4, {tickets}) + to_minutes(i % 4 * 300) as created_at, created_at as updated_at,
-    created_at as version_at, {landed}
-from range({people}) as numbers(i);
-
-insert into raw.message_scores by name
-select * exclude (mood_, body_) from (
-    select 'm' || i as message_id, 'I wrote before about this order, number ' || i as body_, {scored},
-        instant(i // 4, {tickets}) + to_minutes(i % 4 * 300) as scored_at
-    from range(0, {people}, 2) as numbers(i)
-);
-
-insert into raw.campaigns by name
-select 'n' || i as id, 'Number ' || i as name, 'campaign' as kind, 'email' as channel, scope,
-    timestamp '{ends}' - interval 366 days as updated_at, updated_at as version_at, {landed}
-from (select i, (['sales', 'recommendation', 'discount', 'transactional', null])[i % 5 + 1] as scope
-    from range(50) as numbers(i));
-
-insert into raw.marketing_events by name
-select 'e' || i as id, somebody(i, 3) as customer_id, 'n' || i % 50 as campaign_id,
-    case when chance(i, 4) < 0.001 then 'marked_spam' else 'sent' end as type, instant(i, {sends}) as occurred_at,
-    occurred_at as version_at, {landed}
-from range({sends}) as numbers(i);
-
-insert into raw.loads values ('files', '{load}', timestamp '{ends}');
-"""
 
 # Each of `touched` customers opens a ticket and is sent something.
 _MINUTE = """
@@ -157,13 +74,13 @@ insert into raw.loads values ('files', '{load}', timestamp '{ends}');
 def measure(sends: int, home: Path) -> dict[str, object]:
     """The figures of a history of `sends`: seconds are wall time, CPU seconds this process's own."""
     settings = load_settings({"ROOMTONE_HOME": str(home)})
+    year = Year(YEAR_ENDS_AT, customers=sends // 5, messages=sends // 5, sends=sends)
     with warehouse.connect(settings) as connection:
-        loading.ensure_raw_tables(connection)
-        _write(connection, _YEAR, sends, "year", YEAR_ENDS_AT)
+        write_year(connection, year)
     whole = _timed(settings, YEAR_ENDS_AT)
     # The first pass over the touched is not counted: the process warms up on it.
-    passes = [_minute(settings, sends, number, TOUCHED) for number in range(PASSES + 1)][1:]
-    minutes = [_minute(settings, sends, PASSES + 1 + number, A_MINUTES_MESSAGES) for number in range(PASSES)]
+    passes = [_minute(settings, year, number, TOUCHED) for number in range(PASSES + 1)][1:]
+    minutes = [_minute(settings, year, PASSES + 1 + number, A_MINUTES_MESSAGES) for number in range(PASSES)]
     return {
         "sends": sends,
         "whole_seconds": whole["seconds"],
@@ -178,10 +95,10 @@ def measure(sends: int, home: Path) -> dict[str, object]:
     }
 
 
-def _minute(settings: Settings, sends: int, number: int, touched: int) -> dict[str, float]:
+def _minute(settings: Settings, year: Year, number: int, touched: int) -> dict[str, float]:
     began_at = YEAR_ENDS_AT + timedelta(minutes=number)
     with warehouse.connect(settings) as connection:
-        _write(connection, _MINUTE, sends, f"minute-{number}", began_at, touched=touched)
+        write(connection, _MINUTE, year, f"minute-{number}", began_at, touched=touched)
     return _timed(settings, began_at + timedelta(minutes=1))
 
 
@@ -201,17 +118,6 @@ def _timed(settings: Settings, as_of: datetime) -> dict[str, float]:
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "customers_touched": report.count_touched,
     }
-
-
-def _write(
-    connection: duckdb.DuckDBPyConnection, statements: str, sends: int, load: str, ends: datetime, *, touched: int = 0
-) -> None:
-    counts = {"sends": sends, "people": sends // 5, "tickets": sends // 20, "touched": touched}
-    named = {"load": load, "ends": ends.replace(tzinfo=None)}
-    parts = {"landed": _LANDED.format(load=load), "scored": _SCORED.format(load=load)}
-    for statement in (_MACROS + statements).format(**counts, **named, **parts).split(";"):
-        if statement.strip():
-            connection.execute(statement)
 
 
 def benchmark() -> dict[str, object]:
