@@ -145,6 +145,30 @@ def test_calls_that_are_under_way_count_until_a_window_after_their_answer() -> N
     assert pace.start(6.0) == pytest.approx(54.9)
 
 
+def test_calls_that_a_vendor_counts_together_share_their_limit(clock: Clock) -> None:
+    together = (
+        Endpoint("GET", "/api/things/{}", 2, 60, counted_as="account"),
+        Endpoint("PUT", "/api/things/{}", 9, 99, counted_as="account"),
+        Endpoint("GET", "/api/others", 2, 60),
+    )
+    made: list[tuple[float, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        made.append((clock.now, request.url.path))
+        return httpx.Response(200, json={})
+
+    client = Transport(
+        Connection("vendor", "https://api.example.com", "token"), {}, together, Timing(clock.sleep, clock)
+    )
+    client._client = httpx.Client(transport=httpx.MockTransport(answer))
+    for number in range(20):
+        client.call("PUT" if number % 2 else "GET", "/api/things/1", body={} if number % 2 else None)
+        client.call("GET", "/api/others")
+    client.close()
+    for path in ("/api/things/1", "/api/others"):
+        assert most_in_a_window([at for at, called in made if called == path], 1) == 2
+
+
 def test_a_limit_of_less_than_one_call_a_second_is_kept_too() -> None:
     pace = _Pace(Endpoint("POST", "/api/things", 0.5, 30))
     assert pace.start(0.0) == 0

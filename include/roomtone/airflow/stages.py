@@ -5,7 +5,8 @@ The libraries of a stage are imported when it runs: every task parses its DAG fi
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 WEBHOOK = "webhook"
 
 _MARTS_MAY_WAIT = timedelta(minutes=1)
+# How long a sync goes on with what is no pause while a message waits, and while nobody does.
+_UNDISTURBED_SECONDS = 1.5
+_LONGEST_SYNC_SECONDS = 30.0
 
 
 def extract_source(source: str) -> dict[str, int]:
@@ -111,7 +115,8 @@ def sync_pass(sequence: int, destination: str) -> dict[str, int]:
     settings = settings_from_airflow()
     current = _find(settings, sequence)
     with metrics.stage(settings, "sync", destination):
-        counts = _told(f"sync {destination} {current.pass_id}", sync(settings, current, destination))
+        report = sync(settings, current, destination, is_awaited=_awaited(settings))
+        counts = _told(f"sync {destination} {current.pass_id}", report)
     metrics.tell(settings)
     return counts
 
@@ -172,6 +177,26 @@ def latest_sequence(events: Sequence[Any]) -> int:
     if not events:
         raise RoomtoneError("publish", "no pass has been validated yet", "run react first")
     return int(events[0].extra["pass_sequence"])
+
+
+def _awaited(settings: Settings) -> Callable[[], bool]:
+    """Tells whether the next pass waits for a sync: for a message that came by webhook, or for the next poll's.
+
+    A helpdesk takes a few hundred changes a minute, and nobody's pause waits for the routing of a bad hour.
+    """
+    began = time.monotonic()
+
+    def is_awaited() -> bool:
+        gone = time.monotonic() - began
+        if gone < _UNDISTURBED_SECONDS:
+            return False
+        store = OperationalStore(settings)
+        try:
+            return gone > _LONGEST_SYNC_SECONDS or inbox.state(store).count_waiting > 0
+        finally:
+            store.close()
+
+    return is_awaited
 
 
 def _find(settings: Settings, sequence: int) -> Pass:

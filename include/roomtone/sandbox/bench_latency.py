@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launcher.stop_all(run_folder)
     shutil.rmtree(home, ignore_errors=True)
     try:
-        url = measuring.start_brand(home, run_folder, options.customers, options.history // 5)
+        url = measuring.start_brand(home, run_folder, options.customers, options.history)
         settings = launcher.sandbox_settings(base, home, url, "" if options.poll else SECRET)
         if not (options.poll or options.fallback):
             settings = dataclasses.replace(settings, extract_schedule="")

@@ -5,7 +5,6 @@ component that was killed is started again by the measurement, as a supervisor o
 """
 
 import argparse
-import dataclasses
 import os
 import shutil
 import signal
@@ -134,12 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launcher.stop_all(run_folder)
     shutil.rmtree(home, ignore_errors=True)
     try:
-        url = measuring.start_brand(home, run_folder, options.customers)
-        settings = dataclasses.replace(launcher.sandbox_settings(base, home, url, SECRET))
+        url = measuring.start_brand(home, run_folder, options.customers, options.history)
+        settings = launcher.sandbox_settings(base, home, url, SECRET)
         bench = Bench(settings, run_folder, options)
-        bench.airflow = start_airflow(settings, run_folder=run_folder)
         bench.brand = Brand(url)
-        bench.airflow.walk("extract", timeout_seconds=3600)
+        if options.history:
+            measuring.write_past(settings, bench.brand.now(), options.history)
+        bench.airflow = start_airflow(settings, run_folder=run_folder)
+        bench.airflow.walk("extract", timeout_seconds=5400)
         launcher.subscribe_sandbox(url, bench.airflow.url, SECRET)
         began = bench.brand.now()
         phases = [measure() for name, measure in _phases(bench, base).items() if name in options.phases]
@@ -148,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             {
                 "what": "messages under load and faults -> pauses in effect at the platform (simulated brand)",
                 "customers": options.customers,
+                "past_messages": options.history,
                 "phases": phases,
                 "memory_peak_mib": round(bench.peak_mib),
                 "alerts": len(told),
@@ -189,6 +191,9 @@ def _parser() -> argparse.ArgumentParser:
     every = "rhythm,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors"
     parser.add_argument("--phases", type=lambda text: text.split(","), default=every.split(","))
     parser.add_argument("--customers", type=int, default=4000)
+    parser.add_argument(
+        "--history", type=int, default=0, help="messages of the year before, of a fifth as many customers"
+    )
     parser.add_argument("--upset-share", type=float, default=0.1)
     parser.add_argument("--multiple", type=float, default=100.0, help="of the real arrivals")
     parser.add_argument("--rhythm-minutes", type=float, default=3.0)

@@ -37,10 +37,13 @@ _SENDS_A_MESSAGE = 5
 _UPSET_HEAT = 3
 
 
-def start_brand(home: Path, run_folder: Path, customers: int, silent_profiles: int = 0) -> str:
-    """Start a sandbox brand of this size and record it; returns its address."""
+def start_brand(home: Path, run_folder: Path, customers: int, past_messages: int = 0) -> str:
+    """Start a sandbox brand of this size and record it; returns its address.
+
+    With `past_messages` it also has the people of a past of so many messages, as `write_past` writes it.
+    """
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", str(customers)]
-    command += ["--silent-profiles", str(silent_profiles)]
+    command += ["--silent-profiles", str(past_messages // _MESSAGES_EACH)]
     log = home.absolute() / "logs" / "sandbox.log"
     process = processes.start(launcher.SANDBOX_NAME, command, process_environment(), home.absolute(), log)
     processes.record(run_folder, launcher.SANDBOX_NAME, [process])
@@ -48,7 +51,7 @@ def start_brand(home: Path, run_folder: Path, customers: int, silent_profiles: i
 
 
 def write_past(settings: Settings, now: datetime, messages: int) -> Year:
-    """Write a year of messages into the warehouse, as of five times fewer customers, five sends to a message.
+    """Write a year of so many messages, of a fifth as many customers, into the warehouse, with five sends to a message.
 
     The customers are the brand's silent profiles. What they say is left to be scored. The year ends so long ago that
     its pauses are over, and every ticket in it is solved: the helpdesk does not know them.

@@ -33,6 +33,7 @@ _FIRST_PATIENCE = timedelta(seconds=5)
 _READ_BACK_WAITS_SECONDS = (0.0, 0.3, 1.0, 2.0)
 # More than so many are looked for at first and at last only: each look at a hundred is a call.
 _FEW = 100
+_PRIORITIES = ("low", "normal", "high", "urgent")
 # Effects are looked for together, many to a page, and at the latest when so many are outstanding.
 _READ_BACK_AT = 1000
 # What each answer of a destination makes of an intent: its status, and the words where the destination has none.
@@ -47,7 +48,8 @@ _ANSWERED = {
 class Delivery:
     """One sync's way to a destination. `facts` tells what holds at an instant, apart from the intents themselves.
 
-    `channel_of`: the channel, email or sms, for which the rule of an offer needs consent.
+    `channel_of`: the channel, email or sms, for which the rule of an offer needs consent. `is_awaited`: whether the
+    next pass waits for this sync; what is no pause is then left to the sync of that pass, but for a batch.
     """
 
     store: OperationalStore
@@ -60,6 +62,7 @@ class Delivery:
     facts: Callable[[datetime], Situation]
     is_released: bool
     channel_of: Callable[[Intent], str] = lambda _: "email"
+    is_awaited: Callable[[], bool] = lambda: False
     notes: list[str] = field(default_factory=list)
 
     def settle(self, kind: str, counts: KindCounts) -> None:
@@ -150,7 +153,13 @@ class Delivery:
         counts.in_doubt += len(in_doubt)
         urgent_first = sorted((i for i in sendable if i.intent_id not in held), key=_urgency, reverse=True)
         answered: list[Intent] = []
+        count_left = len(urgent_first)
         for batch in self.target.batches(kind, urgent_first):
+            if kind != PROFILE_PROPERTIES and count_left < len(urgent_first) and self.is_awaited():
+                counts.skipped += count_left
+                self.notes.append(f"left {count_left} {kind} to the next sync: a pass waits for this one")
+                break
+            count_left -= len(batch)
             answered += self._send(kind, batch, counts)
             if len(answered) >= _READ_BACK_AT:
                 self._read_back(kind, answered, counts)
@@ -273,8 +282,10 @@ class Delivery:
 
 
 def _urgency(intent: Intent) -> tuple[bool, int, int]:
-    """Pauses before releases, the highest tier first; what was tried before last; else events and tickets keep order.
+    """Pauses before releases, the highest tier and priority first; what was tried before last; else order is kept.
 
     What was tried may be there already and only not be visible yet: by its turn it may have been seen.
     """
-    return is_paused(intent.payload), int(intent.payload.get("roomtone_tier") or 0), -intent.attempts
+    wanted = intent.payload
+    rank = _PRIORITIES.index(wanted["priority"]) if wanted.get("priority") in _PRIORITIES else 0
+    return is_paused(wanted), int(wanted.get("roomtone_tier") or rank), -intent.attempts

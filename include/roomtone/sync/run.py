@@ -38,12 +38,20 @@ _CLOCK_GOOD_FOR_SECONDS = 1.0
 
 
 def sync(
-    settings: Settings, current: Pass, destination: str, release_holds: bool = False, timing: Timing | None = None
+    settings: Settings,
+    current: Pass,
+    destination: str,
+    *,
+    release_holds: bool = False,
+    timing: Timing | None = None,
+    is_awaited: Callable[[], bool] = lambda: False,
 ) -> SyncReport:
     """Sends to `destination` what differs from what it has acknowledged.
 
     Only a pass that validation has confirmed is sent. `release_holds` lets go, once, what a limit on numbers holds;
-    neither the kill switch nor stale data are released by it. `timing` is another way to wait, for a simulation. Raises
+    neither the kill switch nor stale data are released by it. `timing` is another way to wait, for a simulation.
+    `is_awaited` is asked between batches: once the next pass waits, pauses and releases are brought to their end and
+    all else is left to that pass's sync. Raises
     RoomtoneError for an unknown destination, another account than the first sync's, an unconfirmed pass and a vendor
     that cannot be reached; what was not finished is looked up and continued by the next call.
     """
@@ -56,7 +64,15 @@ def sync(
             checkpoints.reached("lease_claimed")
             now = _clock(settings, current, declared, timing)
             return _sync(
-                settings, store, current, destination, lease=lease, now=now, timing=timing, is_released=release_holds
+                settings,
+                store,
+                current,
+                destination,
+                lease=lease,
+                now=now,
+                timing=timing,
+                is_released=release_holds,
+                is_awaited=is_awaited,
             )
     finally:
         store.close()
@@ -72,6 +88,7 @@ def _sync(
     now: Callable[[], datetime],
     timing: Timing,
     is_released: bool,
+    is_awaited: Callable[[], bool],
 ) -> SyncReport:
     outbox = Outbox(store, name, lease)
     sync_run_id = outbox.begin_run(current, now(), is_released)
@@ -94,6 +111,7 @@ def _sync(
                 facts=facts.at,
                 is_released=is_released,
                 channel_of=facts.channel_of,
+                is_awaited=is_awaited,
             )
             run = _Run(target, outbox, delivery, current)
             for kind in target.kinds:

@@ -45,13 +45,17 @@ exchange_hooks: list[Callable[[httpx.Request, httpx.Response], None]] = []
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A call that may leave: `{}` in `path` is one segment. `is_repeatable`: made twice, it has the effect of one."""
+    """A call that may leave: `{}` in `path` is one segment. `is_repeatable`: made twice, it has the effect of one.
+
+    Calls that a vendor counts together name the same `counted_as`, and share the limits of the first of them.
+    """
 
     method: str
     path: str
     per_second: float
     per_minute: float
     is_repeatable: bool = True
+    counted_as: str = ""
 
     def matches(self, method: str, path: str) -> bool:
         pattern = re.escape(self.path).replace(r"\{\}", r"[A-Za-z0-9_-]+")
@@ -182,7 +186,8 @@ class Transport:
         self._base = connection.url
         self._secrets = [secret for secret in (connection.token, *headers.values()) if len(secret) >= 8]
         self._endpoints = tuple(endpoints)
-        self._paces = {endpoint: _Pace(endpoint) for endpoint in endpoints}
+        shared = {endpoint.counted_as: _Pace(endpoint) for endpoint in reversed(endpoints) if endpoint.counted_as}
+        self._paces = {endpoint: shared.get(endpoint.counted_as) or _Pace(endpoint) for endpoint in endpoints}
         self._sleep = timing.sleep
         self._timer = timing.timer
         self._hands: ThreadPoolExecutor | None = None

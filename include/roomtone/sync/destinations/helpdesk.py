@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -27,14 +28,15 @@ class Helpdesk(Destination):
         return [self._route(intent) for intent in batch]
 
     def look_up(self, kind: str, intents: Sequence[Intent]) -> set[str]:  # noqa: ARG002 - the interface is wider than a helpdesk
-        found = set()
+        tickets = self._tickets(intents)
+        return {i.intent_id for i in intents if i.vendor_id in tickets and not self._changes(i, tickets[i.vendor_id])}
+
+    def _tickets(self, intents: Sequence[Intent]) -> dict[str, Any]:
+        """The tickets of intents, by their ids there; one that is gone or was not answered is left out."""
+        found = {}
         for intent in intents:
-            try:
-                ticket = self._ticket(intent)
-            except (VendorRefusedError, VendorUnansweredError, VendorBusyError):
-                continue
-            if not self._changes(intent, ticket):
-                found.add(intent.intent_id)
+            with suppress(VendorRefusedError, VendorUnansweredError, VendorBusyError):
+                found[intent.vendor_id] = self._ticket(intent)
         return found
 
     @abstractmethod
