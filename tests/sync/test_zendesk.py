@@ -1,6 +1,5 @@
 """Routing: priority, group and tags of live tickets, and nothing that is the agents'."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,10 +141,11 @@ def test_routing_yields_to_a_pass_that_waits_and_the_most_urgent_goes_first(
 
 
 def test_tickets_are_read_together(brand: Sandbox, mart: Mart, witness: Witness) -> None:
-    for ticket_id in any_tickets(brand, 8):
+    ids = any_tickets(brand, 3)
+    for ticket_id in ids:
         mart.route(ticket_id, "urgent", "escalations", 2)
     witness.forward()
-    assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == 8
-    paths = Counter(entry["path"] for entry in witness.entries("request") if "/tickets/" in entry["path"])
-    assert paths["/api/v2/tickets/show_many"] == 2
-    assert sum(paths.values()) == 10
+    assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == len(ids) == 3
+    paths = [entry["path"] for entry in witness.entries("request") if "/tickets/" in entry["path"]]
+    assert sum("show_many" in path for path in paths) == 2
+    assert len(paths) == 2 + len(ids)
