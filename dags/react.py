@@ -26,7 +26,7 @@ TAGS = ["path/extract", "path/score", "path/transform", "path/validate", "path/s
 
 @dag(schedule=assets.RAW | assets.INBOX, doc_md=__doc__, tags=TAGS, deadline=late_alert("react"), **DAG_DEFAULTS)
 def react() -> None:
-    @task(outlets=[assets.MARTS_DUE], pool=WAREHOUSE_POOL, weight_rule="absolute")
+    @task(outlets=[assets.MARTS_DUE, assets.BACKLOG_LEFT], pool=WAREHOUSE_POOL, weight_rule="absolute")
     def decide(triggering_asset_events: Any = None, outlet_events: Any = None) -> int:
         """One process for four stages: a task each would add a second for a person to wait (docs/decisions.md)."""
         stages.extract_webhooks(stages.is_called_by_webhooks_alone(triggering_asset_events))
@@ -35,6 +35,8 @@ def react() -> None:
         stages.validate_pass(pass_sequence)
         if not stages.marts_may_wait():
             outlet_events[assets.MARTS_DUE].add(assets.VALIDATED, extra={"pass_sequence": pass_sequence})
+        if stages.is_backlog_left():
+            outlet_events[assets.BACKLOG_LEFT].add(assets.INBOX)
         return pass_sequence
 
     # All at once and outside the pool: each needs the warehouse for the moment of its plan and takes the file's own

@@ -7,3 +7,5 @@ RAW = Asset("raw", uri="roomtone://raw")
 VALIDATED = Asset("validated", uri="roomtone://validated")
 # How react updates VALIDATED: an outlet would do so after every pass, an alias does where the marts are due.
 MARTS_DUE = AssetAlias("marts_due")
+# How react updates INBOX where a pass has taken a part of a backlog: so the next one follows at once.
+BACKLOG_LEFT = AssetAlias("backlog_left")

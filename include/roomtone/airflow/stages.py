@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 WEBHOOK = "webhook"
 
 _MARTS_MAY_WAIT = timedelta(minutes=1)
+# Twice what arrives during a pass of ten seconds in the worst burst that is provided for.
+_A_BACKLOG = 2_000
 # How long a sync goes on with what is no pause while a message waits, and while nobody does.
 _UNDISTURBED_SECONDS = 1.5
 _LONGEST_SYNC_SECONDS = 30.0
@@ -151,6 +153,21 @@ def marts_may_wait() -> bool:
             published_at = connection.execute(sa.select(sa.func.max(passes.c.published_at))).scalar()
         is_recent = published_at is not None and datetime.now(UTC) - published_at < _MARTS_MAY_WAIT
         return is_recent and inbox.state(store).count_waiting > 0
+    finally:
+        store.close()
+
+
+def is_backlog_left() -> bool:
+    """Whether far more waits in the inbox than can have come during a pass, which takes a part of a backlog at most.
+
+    What came during it has called for the next one by itself.
+    """
+    settings = settings_from_airflow()
+    if WEBHOOK not in settings.sources:
+        return False
+    store = OperationalStore(settings)
+    try:
+        return inbox.state(store).count_waiting >= _A_BACKLOG
     finally:
         store.close()
 

@@ -1,34 +1,45 @@
 """`make bench-load`: bad hours, bursts, a backlog and deaths during load, in Airflow, as JSON. Figures are simulated.
 
-The phases are compressed by default; whole ones are `--outage-minutes 60 --burst-minutes 5 --backlog 250000`. A
-component that was killed is started again by the measurement, as a supervisor or compose would.
+The phases are compressed by default; whole ones are `--outage-minutes 60 --burst-minutes 5 --backlog 250000
+--soak-days 30`. A component that was killed is started again by the measurement, as a supervisor or compose would.
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psutil
 
 from roomtone.airflow import launcher, processes
-from roomtone.airflow.instance import AirflowInstance, start_airflow
+from roomtone.airflow.instance import AirflowInstance, DagRun, start_airflow
+from roomtone.errors import RoomtoneError
 from roomtone.sandbox import measuring
 from roomtone.sandbox.measuring import SECRET, Load
 from roomtone.sandbox.player import Brand, instant
 from roomtone.sandbox.rhythm import busiest_minutes
+from roomtone.sandbox.samples import sample_messages
+from roomtone.sandbox.world import Plan
 from roomtone.settings import Settings, load_settings, process_environment
+from roomtone.stores import inbox
 from roomtone.stores.heartbeats import alerts_since
 from roomtone.stores.operational import OperationalStore
 
 _OBJECTIVE_SECONDS = 10.0
+# What grows in a home.
+_SOAKED = ("warehouse.duckdb", "operational.db", "raw", "extract", "published", "airflow", "logs")
+_BACKLOG_AGE = timedelta(hours=12)
 _HOLD_WAREHOUSE = """
 import sys, time
 from roomtone.settings import load_settings
@@ -78,6 +89,97 @@ class Bench:
             "load_average": [round(value, 1) for value in os.getloadavg()],
         }
 
+    def drain(self, messages: int) -> dict[str, Any]:
+        """Let a backlog wait in the inbox, by half a day too old for a quick answer, then drain it.
+
+        Each message is a ticket of its own by somebody of the past, so that it comes as two deliveries. Nothing of it
+        is at the helpdesk, so only its end is measured.
+        """
+        self.airflow.call("PATCH", "/dags/react", json={"is_paused": True})
+        rows = list(sample_messages(Random(Plan.seed), 5_000))
+        moods = {
+            is_upset: [row["text"] for row in rows if (row["sentiment"] == "negative") is is_upset]
+            for is_upset in (True, False)
+        }
+        rng, at = Random(Plan.seed), self.brand.now() - _BACKLOG_AGE
+        people = max(1, measuring.past_customers(self.options.history))
+        writer = inbox.InboxWriter(self.store)
+        for number in range(messages):
+            moment = (at + timedelta(seconds=number * _BACKLOG_AGE.total_seconds() / messages)).isoformat()
+            stamps = {"created_at": moment, "updated_at": moment}
+            text = rng.choice(moods[rng.random() < self.options.upset_share])
+            ticket = {
+                "id": f"backlog-{number}",
+                "customer_id": f"c{number % people}",
+                "channel": "email",
+                "status": "new",
+            }
+            message = {"id": f"backlog-{number}", "ticket_id": ticket["id"], "author": "customer", "body": text}
+            writer.append(self._delivery("tickets", ticket | stamps))
+            last = writer.append(self._delivery("messages", message | stamps | {"is_public": True}))
+        last.result()
+        writer.close()
+        seen, begun = self.brand.last_entry(), time.monotonic()
+        self.airflow.call("PATCH", "/dags/react", json={"is_paused": False})
+        self.airflow.trigger("react")
+        is_drained = False
+        while not is_drained and time.monotonic() - begun < self.options.patience_seconds:
+            self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
+            is_drained = measuring.wait_until_drained(self.brand, self.airflow, self.store, 5.0)
+        log = self.brand.log(seen)
+        return {
+            "phase": "backlog",
+            "messages": messages,
+            "drained_after_seconds": round(time.monotonic() - begun, 1) if is_drained else None,
+            "pauses": sum(entry["kind"] == "profile_updated" for entry in log),
+            "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
+            "violations": sum(entry["kind"] == "violation" for entry in log),
+        }
+
+    def soak(self, days: int) -> dict[str, Any]:
+        """Live through so many days, two walks a day: seconds of the passes, and bytes on the disk after each day."""
+        seen, sizes, passes = self.brand.last_entry(), [], []
+        for _ in range(days):
+            for _ in range(2):
+                self.brand.advance_to(self.brand.now() + timedelta(hours=12))
+                ended = self.airflow.walk("extract", timeout_seconds=self.options.patience_seconds)
+                passes += [self._seconds(run) for run in ended if run.dag_id == "react"]
+                failed = [run.dag_id for run in ended if run.state != "success"]
+                if failed:
+                    raise RoomtoneError("soak", f"{', '.join(failed)} failed", f"read the logs in {self.run_folder}")
+            sizes.append({name: _bytes(self.settings.home / name) for name in _SOAKED})
+            self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
+        log = self.brand.log(seen)
+        first_day = statistics.median(passes[:2])
+        half = days // 2
+        return {
+            "phase": f"soak of {days} days",
+            "pass_seconds_first_day": round(first_day, 1),
+            "pass_seconds_longest": round(max(passes), 1),
+            "longest_over_first_day": round(max(passes) / first_day, 2),
+            # At most linear growth is at most 1 here, but for what the first days write once.
+            "growth_second_half_over_first": {
+                name: round((sizes[-1][name] - sizes[half][name]) / max(1, sizes[half][name] - sizes[0][name]), 2)
+                for name in _SOAKED
+            },
+            "mb_at_the_end": {name: round(size / 1e6, 1) for name, size in sizes[-1].items()},
+            "unfinished_tasks": self._count_unfinished(),
+            "violations": sum(entry["kind"] == "violation" for entry in log),
+        }
+
+    def _seconds(self, run: DagRun) -> float:
+        found = self.airflow.call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}")
+        return (instant(found["end_date"]) - instant(found["start_date"])).total_seconds()
+
+    def _count_unfinished(self) -> int:
+        """Tasks that run or wait although every run has been waited for."""
+        params = {"state": ["running", "queued", "scheduled", "deferred"], "limit": 1}
+        return int(self.airflow.call("GET", "/dags/~/dagRuns/~/taskInstances", params=params)["total_entries"])
+
+    def _delivery(self, stream: str, record: dict[str, Any]) -> inbox.Delivery:
+        body = json.dumps({"type": stream, "data": record}).encode()
+        return inbox.Delivery("generic", None, body, body, datetime.now(UTC))
+
     def _late(self, load: Load, log: Sequence[dict[str, Any]]) -> int:
         """Upset writers whose pause took longer than the objective."""
         first: dict[str, float] = {}
@@ -121,6 +223,12 @@ class Bench:
         os.kill(sandbox.pid, signal.SIGSTOP)
         time.sleep(seconds)
         os.kill(sandbox.pid, signal.SIGCONT)
+
+
+def _bytes(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,7 +284,8 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
         "rhythm": rhythm,
         "outage": lambda: bench.phase("outage hour", measuring.steady(700.0, options.outage_minutes)),
         "burst": lambda: bench.phase("burst", measuring.steady(2100.0, options.burst_minutes)),
-        "backlog": lambda: bench.phase("backlog", [0.0] * options.backlog),
+        "backlog": lambda: bench.drain(options.backlog),
+        "soak": lambda: bench.soak(options.soak_days),
         "scheduler": fault("scheduler killed", lambda: bench.kill("scheduler")),
         "api-server": fault("API server killed", lambda: bench.kill("api-server")),
         "triggerer": fault("triggerer killed", lambda: bench.kill("triggerer")),
@@ -188,7 +297,7 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-load", description=__doc__)
-    every = "rhythm,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors"
+    every = "rhythm,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors,soak"
     parser.add_argument("--phases", type=lambda text: text.split(","), default=every.split(","))
     parser.add_argument("--customers", type=int, default=4000)
     parser.add_argument(
@@ -200,6 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outage-minutes", type=float, default=3.0)
     parser.add_argument("--burst-minutes", type=float, default=1.0)
     parser.add_argument("--backlog", type=int, default=5000)
+    parser.add_argument("--soak-days", type=int, default=4)
     parser.add_argument("--fault-minutes", type=float, default=1.5)
     parser.add_argument("--locked-seconds", type=float, default=60.0)
     parser.add_argument("--silent-seconds", type=float, default=30.0)

@@ -43,11 +43,16 @@ def start_brand(home: Path, run_folder: Path, customers: int, past_messages: int
     With `past_messages` it also has the people of a past of so many messages, as `write_past` writes it.
     """
     command = [sys.executable, "-m", "roomtone.sandbox", "serve", "--port", "0", "--customers", str(customers)]
-    command += ["--silent-profiles", str(past_messages // _MESSAGES_EACH)]
+    command += ["--silent-profiles", str(past_customers(past_messages))]
     log = home.absolute() / "logs" / "sandbox.log"
     process = processes.start(launcher.SANDBOX_NAME, command, process_environment(), home.absolute(), log)
     processes.record(run_folder, launcher.SANDBOX_NAME, [process])
     return processes.wait_for_line(process, "sandbox ready ", 900.0).split()[-1]
+
+
+def past_customers(messages: int) -> int:
+    """How many people a past of so many messages has."""
+    return messages // _MESSAGES_EACH
 
 
 def write_past(settings: Settings, now: datetime, messages: int) -> Year:
@@ -56,7 +61,7 @@ def write_past(settings: Settings, now: datetime, messages: int) -> Year:
     The customers are the brand's silent profiles. What they say is left to be scored. The year ends so long ago that
     its pauses are over, and every ticket in it is solved: the helpdesk does not know them.
     """
-    year = Year(now - _PAST_ENDED, messages // _MESSAGES_EACH, messages, messages * _SENDS_A_MESSAGE, open_days=0)
+    year = Year(now - _PAST_ENDED, past_customers(messages), messages, messages * _SENDS_A_MESSAGE, open_days=0)
     customers = (make_customer(Plan.seed, FIRST_SILENT + number, now) for number in range(year.customers))
     texts = [row["text"] for row in sample_messages(Random(Plan.seed), _PAST_TEXTS)]
     with warehouse.connect(settings) as connection:
