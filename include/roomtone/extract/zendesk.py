@@ -27,6 +27,7 @@ _OVERLAP_SECONDS = 15 * 60
 _RATING_OVERLAP_SECONDS = 3600
 _DEEP_OVERLAP_SECONDS = 14 * 24 * 3600
 _DEEP_EVERY_SECONDS = 24 * 3600
+_SHOWN_AT_ONCE = 100
 _TICKETS = "/api/v2/incremental/tickets/cursor.json"
 _EVENTS = "/api/v2/incremental/ticket_events.json"
 _RATINGS = "/api/v2/satisfaction_ratings.json"
@@ -127,9 +128,10 @@ class ZendeskSource:
             # would, told again beside the ticket of today, make versions that never were.
             events = [event for event in self._rows(page, "ticket_events") if str(event.get("id")) not in seen]
             yield from self._versions(api, events)
-            for event in events:
-                for comment in records.comments_of(event):
-                    yield from self._message(api, event, comment, cursors)
+            spoken = [(event, comment) for event in events for comment in records.comments_of(event)]
+            yield from self._meet(api, spoken, cursors)
+            for event, comment in spoken:
+                yield records.message(event, comment, self._known_role(_author_of(event, comment), comment, cursors))
             end = page.get("end_time")
             has_moved = isinstance(end, int) and end > since
             if has_moved:
@@ -170,27 +172,33 @@ class ZendeskSource:
         by_ticket: dict[str, list[dict[str, Any]]] = {}
         for event in events:
             by_ticket.setdefault(str(event.get("ticket_id")), []).append(event)
+        changed = [key for key, history in by_ticket.items() if any(records.changes_of(event) for event in history)]
+        missing = [key for key in changed if key not in self._tickets and key.isdigit()]
+        # One that is left out has been deleted for good since: its messages still land.
+        self._tickets |= {str(ticket.get("id")): ticket for ticket in self._many(api, "tickets", missing)}
         for ticket_id, history in by_ticket.items():
-            if ticket_id not in self._tickets and any(records.changes_of(event) for event in history):
-                try:
-                    answer = api.get(f"/api/v2/tickets/{int(ticket_id)}.json")
-                except (RefusalError, ValueError):
-                    # Deleted for good since: its messages still land.
-                    continue
-                if isinstance(found := answer.get("ticket"), dict):
-                    self._tickets[ticket_id] = found
             if ticket_id in self._tickets:
                 yield from records.versions(self._tickets[ticket_id], history, self._order_field)
 
-    def _message(
-        self, api: VendorApi, event: dict[str, Any], comment: dict[str, Any], cursors: Cursors
-    ) -> Iterator[Record | Refused]:
-        author_id = str(comment.get("author_id", event.get("updater_id")))
-        role = self._known_role(author_id, comment, cursors)
-        if role is None:
-            yield from self._look_up(api, author_id, cursors)
-            role = self._known_role(author_id, comment, cursors)
-        yield records.message(event, comment, role)
+    def _meet(
+        self, api: VendorApi, spoken: list[tuple[dict[str, Any], dict[str, Any]]], cursors: Cursors
+    ) -> Iterator[Record]:
+        """The authors who were not met before."""
+        authors = {_author_of(event, comment): comment for event, comment in spoken}
+        strangers = [
+            key
+            for key, comment in authors.items()
+            if key.isdigit() and key not in self._strangers and self._known_role(key, comment, cursors) is None
+        ]
+        users = list(self._many(api, "users", strangers))
+        self._strangers.update(set(strangers) - {str(user.get("id")) for user in users})
+        yield from self._people(users, cursors)
+
+    def _many(self, api: VendorApi, kind: str, ids: list[str]) -> Iterator[dict[str, Any]]:
+        """The tickets or users with these ids; one that is gone is left out."""
+        for start in range(0, len(ids), _SHOWN_AT_ONCE):
+            part = ",".join(ids[start : start + _SHOWN_AT_ONCE])
+            yield from self._rows(api.get(f"/api/v2/{kind}/show_many.json", {"ids": part}), kind)
 
     def _known_role(self, author_id: str, comment: dict[str, Any], cursors: Cursors) -> str | None:
         """`customer`, `agent` or `bot`; None for somebody not met before."""
@@ -204,17 +212,6 @@ class ZendeskSource:
             self._customers.add(author_id)
             return "customer"
         return None
-
-    def _look_up(self, api: VendorApi, user_id: str, cursors: Cursors) -> Iterator[Record]:
-        if user_id in self._strangers or not user_id.isdigit():
-            return
-        try:
-            answer = api.get(f"/api/v2/users/{user_id}.json")
-        except RefusalError:
-            self._strangers.add(user_id)
-            return
-        if isinstance(user := answer.get("user"), dict):
-            yield from self._people([user], cursors)
 
     def _people(self, users: list[dict[str, Any]], cursors: Cursors) -> Iterator[Record]:
         for user in users:
@@ -238,3 +235,7 @@ class ZendeskSource:
 
     def _failure(self, what: str, next_step: str) -> RoomtoneError:
         return RoomtoneError(f"source {self._connection.name}", what, next_step)
+
+
+def _author_of(event: dict[str, Any], comment: dict[str, Any]) -> str:
+    return str(comment.get("author_id", event.get("updater_id")))
