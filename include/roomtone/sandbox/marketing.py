@@ -15,6 +15,9 @@ from roomtone.sandbox.schedule import Schedule
 from roomtone.sandbox.witness import Witness
 
 RECOVERY_PREFIX = "roomtone "
+RELEASE_METRIC = "Roomtone Welcome Back Due"
+# How long after a release campaigns leave out whom it befell.
+RAMP = timedelta(hours=24)
 # Offers are marketing: they need consent. An apology or a confirmation is service mail.
 OFFER_WORDS = ("discount", "free shipping", "welcome back")
 
@@ -211,6 +214,8 @@ class Marketing:
 
     def start_recovery(self, profile: Profile, event: Event, at: datetime) -> None:
         """The flow that a recovery event of roomtone starts: one mail, half a minute later."""
+        if event.metric == RELEASE_METRIC:
+            profile.released_at = at
         flow = self.flow_for(event.metric, at)
         is_offer = any(word in event.metric.lower() for word in OFFER_WORDS)
 
@@ -287,13 +292,16 @@ def external_id(profile: Profile) -> str | None:
 
 
 def skip_reason(profile: Profile, campaign: Campaign, at: datetime) -> str | None:
-    """Why a send leaves a profile out: `no_consent`, `paused`, or None. Service mail is never left out."""
+    """Why a send leaves a profile out: `no_consent`, `paused`, `ramp`, or None. Service mail is never left out."""
     if campaign.scope == "transactional":
         return None
     is_subscribed = profile.is_email_subscribed if campaign.channel == "email" else profile.is_sms_subscribed
     if not is_subscribed:
         return "no_consent"
-    return "paused" if is_paused(profile.properties, campaign.scope, at) else None
+    if is_paused(profile.properties, campaign.scope, at):
+        return "paused"
+    # The exclusion of whoever has had the event of a release within a day, where one is sent at all.
+    return "ramp" if profile.released_at is not None and at - profile.released_at < RAMP else None
 
 
 def is_paused(properties: Mapping[str, Any], scope: str | None, at: datetime) -> bool:
