@@ -248,7 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.history:
             measuring.write_past(settings, bench.brand.now(), options.history)
         bench.airflow = start_airflow(settings, run_folder=run_folder)
-        bench.airflow.walk("extract", timeout_seconds=5400)
+        # The first walk changes everybody's profile, and the second reads what that has changed.
+        for _ in range(2):
+            bench.airflow.walk("extract", timeout_seconds=5400)
         launcher.subscribe_sandbox(url, bench.airflow.url, SECRET)
         began = bench.brand.now()
         phases = [measure() for name, measure in _phases(bench, base).items() if name in options.phases]
@@ -282,6 +284,7 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
 
     return {
         "rhythm": rhythm,
+        "steady": lambda: bench.phase("steady", measuring.steady(14.0, options.steady_minutes)),
         "outage": lambda: bench.phase("outage hour", measuring.steady(700.0, options.outage_minutes)),
         "burst": lambda: bench.phase("burst", measuring.steady(2100.0, options.burst_minutes)),
         "backlog": lambda: bench.drain(options.backlog),
@@ -297,7 +300,7 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-load", description=__doc__)
-    every = "rhythm,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors,soak"
+    every = "rhythm,steady,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors,soak"
     parser.add_argument("--phases", type=lambda text: text.split(","), default=every.split(","))
     parser.add_argument("--customers", type=int, default=4000)
     parser.add_argument(
@@ -306,6 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--upset-share", type=float, default=0.1)
     parser.add_argument("--multiple", type=float, default=100.0, help="of the real arrivals")
     parser.add_argument("--rhythm-minutes", type=float, default=3.0)
+    parser.add_argument("--steady-minutes", type=float, default=3.0)
     parser.add_argument("--outage-minutes", type=float, default=3.0)
     parser.add_argument("--burst-minutes", type=float, default=1.0)
     parser.add_argument("--backlog", type=int, default=5000)

@@ -1,7 +1,7 @@
 """State of the marketing platform: profiles, events, campaigns and flows, and what happens when one is sent."""
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,9 @@ class Marketing:
     def __init__(self, seed: int, witness: Witness, schedule: Schedule) -> None:
         self.profiles: dict[str, Profile] = {}
         self.profile_of: dict[int, Profile] = {}
+        self.by_email: dict[str, list[Profile]] = {}
+        # Grows whenever a profile is made, merged or updated.
+        self.changes = 0
         self.events: dict[str, Event] = {}
         self.event_order: list[tuple[datetime, str]] = []
         self.metrics: dict[str, tuple[str, datetime]] = {}
@@ -56,6 +59,8 @@ class Marketing:
             consent_changed_at=customer.created_at,
         )
         self.profiles[profile.id] = profile
+        self.by_email.setdefault(customer.platform_email, []).append(profile)
+        self.changes += 1
         self.profile_of[customer.number] = profile
         return profile
 
@@ -146,6 +151,7 @@ class Marketing:
             else:
                 profile.properties[name] = new
         profile.updated_at = at
+        self.changes += 1
         facts = {"profile_id": profile.id, "external_id": external_id(profile), "changed": changed}
         self._witness.record(at, "profile_updated", facts)
         return changed
@@ -154,6 +160,7 @@ class Marketing:
         """Somebody at the brand changes properties of a profile in the platform's own pages."""
         profile.properties.update(wanted)
         profile.updated_at = at
+        self.changes += 1
         self._witness.record(at, "hand_edit", {"profile_id": profile.id, "changed": dict(wanted)})
 
     def merge(self, profile: Profile, at: datetime) -> None:
@@ -163,6 +170,7 @@ class Marketing:
         """
         old = profile.id
         del self.profiles[old]
+        self.changes += 1
         profile.id = token(self._seed, "profile", profile.customer.number, old)
         self.profiles[profile.id] = profile
         for event in [event for event in self.events.values() if event.profile_id == old]:
@@ -173,7 +181,7 @@ class Marketing:
         """Sends to everybody with consent, except whom the profile filter leaves out at this instant."""
         campaign.status, campaign.updated_at = "Sent", at
         book = self.sends.setdefault(campaign.id, [])
-        for profile in self.profiles.values():
+        for profile in self._listed():
             reason = skip_reason(profile, campaign, at)
             book.append((profile.customer.number, profile.customer.heat_at(at), reason))
             if reason is None:
@@ -189,7 +197,7 @@ class Marketing:
         book = self.sends.get(campaign.id)
         is_sent = book is not None
         if book is None:
-            reasons = ((p.customer, skip_reason(p, campaign, at)) for p in self.profiles.values())
+            reasons = ((p.customer, skip_reason(p, campaign, at)) for p in self._listed())
             book = [(customer.number, customer.heat_at(at), reason) for customer, reason in reasons]
         with_consent = [row for row in book if row[2] != "no_consent"]
         reached = [row for row in with_consent if row[2] is None]
@@ -203,6 +211,9 @@ class Marketing:
             "left_out": [str(1000 + number) for number, _, reason in with_consent if reason is not None],
             "upset_and_reached": [str(1000 + number) for number, heat, _ in reached if heat >= 2],
         }
+
+    def _listed(self) -> Iterator[Profile]:
+        return (profile for profile in self.profiles.values() if profile.is_listed)
 
     def send_flow(self, flow: Campaign, profile: Profile, at: datetime, occasion: str) -> None:
         """Sends one mail of a flow to one profile; `occasion` names what it is about, as an order or an event."""
@@ -266,6 +277,7 @@ class Marketing:
         else:
             profile.is_sms_subscribed = profile.customer.sms_consent = False
         profile.updated_at = profile.consent_changed_at = profile.customer.updated_at = at
+        self.changes += 1
 
     def _log_send(
         self, profile: Profile, campaign: Campaign, at: datetime, reason: str | None, occasion: str = ""

@@ -55,6 +55,12 @@ FORBIDDEN = {
 
 _TIMES = {"greater-than", "greater-or-equal", "less-than", "less-or-equal"}
 _PROFILE_FILTER = {name: {"equals", "any"} for name in ("id", "email", "external_id", "phone_number")}
+_PROFILE_KEYS: dict[str, Callable[[Profile], str]] = {
+    "id": lambda p: p.id,
+    "email": lambda p: p.customer.platform_email,
+    "created": lambda p: f"{p.created_at.timestamp():020.6f}",
+    "updated": lambda p: f"{p.updated_at.timestamp():020.6f}",
+}
 _EVENT_FILTER = {"datetime": _TIMES, "timestamp": _TIMES, "metric_id": {"equals"}, "profile_id": {"equals"}}
 _CAMPAIGN_FILTER = {
     "messages.channel": {"equals"},
@@ -82,6 +88,7 @@ class MarketingApi:
         self._seed = seed
         self._state = state
         self._witness = witness
+        self._all_sorted: tuple[str, int, tuple[list[Profile], list[str]]] = ("", -1, ([], []))
         writes = MarketingWrites(seed, state, witness, schedule)
         self.routes = Routes(
             {
@@ -156,33 +163,46 @@ class MarketingApi:
 
     def _list_profiles(self, call: Call) -> Reply:
         clauses = read_filter(call.params["filter"], _PROFILE_FILTER) if "filter" in call.params else []
-        found = [p for p in self._candidates(clauses) if all(_profile_meets(p, c) for c in clauses)]
         sort = call.params.get("sort", "id")
-        keys: dict[str, Callable[[Profile], str]] = {
-            "id": lambda p: p.id,
-            "email": lambda p: p.customer.platform_email,
-            "created": lambda p: f"{p.created_at.timestamp():020.6f}",
-            "updated": lambda p: f"{p.updated_at.timestamp():020.6f}",
-        }
-        key = keys.get(sort.removeprefix("-"))
+        key = _PROFILE_KEYS.get(sort.removeprefix("-"))
         if key is None:
             raise RefusedError(400, "invalid", f"Cannot sort by {sort[:40]}", parameter="sort")
-        found.sort(key=lambda p: (key(p), p.id), reverse=sort.startswith("-"))
-        page, links = page_of(found, call, lambda p: f"{key(p)}|{p.id}", default=20, most=100)
+
+        def place(profile: Profile) -> str:
+            return f"{key(profile)}|{profile.id}"
+
+        found, places = self._sorted(clauses, sort, place)
+        page, links = page_of(found, call, place, default=20, most=100, keys=places)
         extra = "subscriptions" in call.params.get("additional-fields[profile]", "")
         rows = [shapes.profile(p, call.base_url, has_subscriptions=extra, at=call.at) for p in page]
         asked = [value for clause in clauses if clause.field == "id" for value in clause.values]
         rows += [self._stray(number, call) for number in dict.fromkeys(asked) if number in self._state.strays]
         return Reply(200, {"data": rows, "links": links})
 
+    def _sorted(
+        self, clauses: list[Clause], sort: str, place: Callable[[Profile], str]
+    ) -> tuple[list[Profile], list[str]]:
+        """The profiles that meet the clauses, in order, and the place of each; kept where that is all of them."""
+        if not clauses and self._all_sorted[:2] == (sort, self._state.changes):
+            return self._all_sorted[2]
+        found = [p for p in self._candidates(clauses) if all(_profile_meets(p, c) for c in clauses)]
+        pairs = sorted(((place(p), p) for p in found), key=lambda pair: pair[0], reverse=sort.startswith("-"))
+        answer = [profile for _, profile in pairs], [placed for placed, _ in pairs]
+        if not clauses:
+            self._all_sorted = sort, self._state.changes, answer
+        return answer
+
     def _stray(self, number: str, call: Call) -> dict[str, Any]:
         return shapes.stray_profile(number, self._state.strays[number], call.base_url)
 
     def _candidates(self, clauses: list[Clause]) -> Iterable[Profile]:
-        """The profiles that may meet the clauses: those with the ids asked for, else all."""
+        """The profiles that may meet the clauses: those with the ids or addresses asked for, else all."""
         for clause in clauses:
             if clause.field == "id":
                 return [self._state.profiles[i] for i in dict.fromkeys(clause.values) if i in self._state.profiles]
+            if clause.field == "email":
+                held = [p for value in dict.fromkeys(clause.values) for p in self._state.by_email.get(value, ())]
+                return [profile for profile in held if self._state.profiles.get(profile.id) is profile]
         return self._state.profiles.values()
 
     def _show_profile(self, call: Call, id: str) -> Reply:  # noqa: A002 - the name that the template gives it

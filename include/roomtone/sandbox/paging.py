@@ -1,8 +1,8 @@
 """Pages of a list in Klaviyo's way: `page[size]`, `page[cursor]`, and a link to the next page."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_right
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +17,12 @@ def page_of(
     most: int,
     default: int | None = None,
     is_sorted_by_key: bool = True,
+    keys: Sequence[str] | None = None,
 ) -> tuple[list[Any], dict[str, str]]:
-    """One page and its links. The cursor names the last row shown; `next` is left out at the end, never null."""
+    """One page and its links. The cursor names the last row shown; `next` is left out at the end, never null.
+
+    `keys`: what `key` gives for each row, where that is known already.
+    """
     size, first = whole_number(call.params.get("page[size]", str(default or most)), 1, most), 0
     if size is None:
         raise RefusedError(
@@ -30,7 +34,7 @@ def page_of(
             shown = urlsafe_b64decode(cursor.encode()).decode()
         except ValueError:
             raise RefusedError(400, "invalid", "Invalid page cursor", parameter="page[cursor]") from None
-        first = _behind(rows, key, shown, is_sorted_by_key)
+        first = _behind([key(row) for row in rows] if keys is None else keys, shown, is_sorted_by_key)
     page = rows[first : first + size]
     url = f"{call.base_url}{call.path}"
     asked = {k: f"{quote(k)}={quote(v)}" for k, v in call.params.items()}
@@ -42,11 +46,10 @@ def page_of(
     return page, links
 
 
-def _behind(rows: list[Any], key: Callable[[Any], str], shown: str, is_sorted_by_key: bool) -> int:
+def _behind(keys: Sequence[str], shown: str, is_sorted_by_key: bool) -> int:
     """Index of the first row after the one that a cursor names, also when that row is gone meanwhile."""
-    keys = [key(row) for row in rows]
     if is_sorted_by_key and len(keys) > 1 and keys[0] > keys[-1]:
-        return next((i for i, k in enumerate(keys) if k < shown), len(keys))
+        return bisect_left(range(len(keys)), True, key=lambda index: keys[index] < shown)
     if is_sorted_by_key:
         return bisect_right(keys, shown)
     return keys.index(shown) + 1 if shown in keys else len(keys)

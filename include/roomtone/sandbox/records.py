@@ -168,6 +168,8 @@ class Profile:
     is_sms_subscribed: bool = False
     consent_changed_at: datetime | None = None
     last_event_at: datetime | None = None
+    # Whether campaigns are sent to the list that the person is on.
+    is_listed: bool = True
     # When roomtone's event last said that the person was let go.
     released_at: datetime | None = None
     # What is still shown of the properties while a change of them is not visible yet.

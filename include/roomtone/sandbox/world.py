@@ -67,6 +67,7 @@ class World:
             customer.email_consent = customer.sms_consent = False
             profile = self.marketing.add_profile(customer)
             profile.properties["favourite_colour"] = "green"
+            profile.is_listed = False
 
     def fingerprint(self) -> str:
         """SHA-256 over everything that the three vendors could tell about the world."""
