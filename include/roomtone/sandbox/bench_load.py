@@ -253,7 +253,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bench.airflow.walk("extract", timeout_seconds=5400)
         launcher.subscribe_sandbox(url, bench.airflow.url, SECRET)
         began = bench.brand.now()
-        phases = [measure() for name, measure in _phases(bench, base).items() if name in options.phases]
+        phases = []
+        for name, measure in _phases(bench, base).items():
+            if name in options.phases:
+                phases.append(measure())
+                # Hours pass until the whole report: what is known already is told.
+                sys.stderr.write(json.dumps(phases[-1]) + "\n")
         told = alerts_since(bench.store, began.min.replace(tzinfo=began.tzinfo))
         measuring.tell(
             {
