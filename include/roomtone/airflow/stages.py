@@ -19,6 +19,7 @@ from roomtone.airflow.connections import settings_from_airflow
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores import inbox
+from roomtone.stores.ledger import newest_source_read
 from roomtone.stores.operational import OperationalStore, Pass, passes
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,8 @@ WEBHOOK = "webhook"
 _MARTS_MAY_WAIT = timedelta(minutes=1)
 # Twice what arrives during a pass of ten seconds in the worst burst that is provided for.
 _A_BACKLOG = 2_000
-# How long a sync goes on with what is no pause while a message waits, and while nobody does.
+# How long a sync goes on with what is no pause although a pass waits.
 _UNDISTURBED_SECONDS = 1.5
-_LONGEST_SYNC_SECONDS = 30.0
 
 
 def extract_source(source: str) -> dict[str, int]:
@@ -117,7 +117,7 @@ def sync_pass(sequence: int, destination: str) -> dict[str, int]:
     settings = settings_from_airflow()
     current = _find(settings, sequence)
     with metrics.stage(settings, "sync", destination):
-        report = sync(settings, current, destination, is_awaited=_awaited(settings))
+        report = sync(settings, current, destination, is_awaited=_awaited(settings, current))
         counts = _told(f"sync {destination} {current.pass_id}", report)
     metrics.tell(settings)
     return counts
@@ -196,12 +196,13 @@ def latest_sequence(events: Sequence[Any]) -> int:
     return int(events[0].extra["pass_sequence"])
 
 
-def _awaited(settings: Settings) -> Callable[[], bool]:
-    """Tells whether the next pass waits for a sync: for a message that came by webhook, or for the next poll's.
+def _awaited(settings: Settings, current: Pass) -> Callable[[], bool]:
+    """Tells whether the next pass waits for this one's sync: a message came by webhook, or a poll since it began.
 
     A helpdesk takes a few hundred changes a minute, and nobody's pause waits for the routing of a bad hour.
     """
     began = time.monotonic()
+    polled = [source for source in settings.sources if source != WEBHOOK]
 
     def is_awaited() -> bool:
         gone = time.monotonic() - began
@@ -209,7 +210,9 @@ def _awaited(settings: Settings) -> Callable[[], bool]:
             return False
         store = OperationalStore(settings)
         try:
-            return gone > _LONGEST_SYNC_SECONDS or inbox.state(store).count_waiting > 0
+            polled_at = newest_source_read(store, polled)
+            is_polled = polled_at is not None and polled_at > current.as_of
+            return is_polled or inbox.state(store).count_waiting > 0
         finally:
             store.close()
 

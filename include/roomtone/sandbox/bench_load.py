@@ -35,8 +35,11 @@ from roomtone.settings import Settings, load_settings, process_environment
 from roomtone.stores import inbox
 from roomtone.stores.heartbeats import alerts_since
 from roomtone.stores.operational import OperationalStore
+from roomtone.sync import holds
 
 _OBJECTIVE_SECONDS = 10.0
+# Where few write, half of them are upset, so that there is something to measure.
+_FEW_BUT_UPSET = 0.5
 # What grows in a home.
 _SOAKED = ("warehouse.duckdb", "operational.db", "raw", "extract", "published", "airflow", "logs")
 _BACKLOG_AGE = timedelta(hours=12)
@@ -62,10 +65,20 @@ class Bench:
         self.peak_mib = 0.0
 
     def phase(
-        self, name: str, due: Sequence[float], at: Callable[[], object] = lambda: None, after_seconds: float = 0.0
+        self,
+        name: str,
+        due: Sequence[float],
+        at: Callable[[], object] = lambda: None,
+        *,
+        after_seconds: float = 0.0,
+        upset_share: float | None = None,
     ) -> dict[str, Any]:
         """Pour messages in, do `at` once after so many seconds, wait until nothing waits; returns what was measured."""
-        seen, load, begun = self.brand.last_entry(), Load(self.brand, self.options.upset_share), time.monotonic()
+        seen, load, begun = (
+            self.brand.last_entry(),
+            Load(self.brand, upset_share or self.options.upset_share),
+            time.monotonic(),
+        )
         is_done = False
         for gone in load.pour(due):
             if not is_done and gone >= after_seconds:
@@ -132,6 +145,7 @@ class Bench:
             "messages": messages,
             "drained_after_seconds": round(time.monotonic() - begun, 1) if is_drained else None,
             "pauses": sum(entry["kind"] == "profile_updated" for entry in log),
+            "held": [hold.told() for hold in holds.open_holds(self.store)],
             "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
             "violations": sum(entry["kind"] == "violation" for entry in log),
         }
@@ -281,7 +295,7 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
     steady = measuring.steady(14.0, options.fault_minutes)
 
     def fault(name: str, act: Callable[[], object]) -> Callable[[], dict[str, Any]]:
-        return lambda: bench.phase(name, steady, act, after_seconds=10.0)
+        return lambda: bench.phase(name, steady, act, after_seconds=10.0, upset_share=_FEW_BUT_UPSET)
 
     def rhythm() -> dict[str, Any]:
         due = busiest_minutes(base.data_dir, options.rhythm_minutes, options.multiple)
@@ -289,23 +303,26 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
 
     return {
         "rhythm": rhythm,
-        "steady": lambda: bench.phase("steady", measuring.steady(14.0, options.steady_minutes)),
+        "steady": lambda: bench.phase(
+            "steady", measuring.steady(14.0, options.steady_minutes), upset_share=_FEW_BUT_UPSET
+        ),
         "outage": lambda: bench.phase("outage hour", measuring.steady(700.0, options.outage_minutes)),
         "burst": lambda: bench.phase("burst", measuring.steady(2100.0, options.burst_minutes)),
-        "backlog": lambda: bench.drain(options.backlog),
-        "soak": lambda: bench.soak(options.soak_days),
         "scheduler": fault("scheduler killed", lambda: bench.kill("scheduler")),
         "api-server": fault("API server killed", lambda: bench.kill("api-server")),
         "triggerer": fault("triggerer killed", lambda: bench.kill("triggerer")),
         "worker": fault("worker killed", bench.kill_worker),
         "warehouse": fault("warehouse locked", lambda: bench.lock_warehouse(options.locked_seconds)),
         "vendors": fault("vendors silent", lambda: bench.freeze_brand(options.silent_seconds)),
+        # The guardrail holds the pauses of a whole backlog, and all later ones, until somebody has looked.
+        "backlog": lambda: bench.drain(options.backlog),
+        "soak": lambda: bench.soak(options.soak_days),
     }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-load", description=__doc__)
-    every = "rhythm,steady,outage,burst,backlog,scheduler,api-server,triggerer,worker,warehouse,vendors,soak"
+    every = "rhythm,steady,outage,burst,scheduler,api-server,triggerer,worker,warehouse,vendors,backlog,soak"
     parser.add_argument("--phases", type=lambda text: text.split(","), default=every.split(","))
     parser.add_argument("--customers", type=int, default=4000)
     parser.add_argument(

@@ -131,6 +131,13 @@ def note_source_read(store: OperationalStore, source: str, read_at: datetime) ->
         connection.execute(source_reads.insert().values(source=source, read_at=read_at))
 
 
+def newest_source_read(store: OperationalStore, sources: Iterable[str]) -> datetime | None:
+    """The instant up to which one of `sources` is known; None where none was ever read."""
+    with store.begin() as connection:
+        query = sa.select(sa.func.max(source_reads.c.read_at)).where(source_reads.c.source.in_(list(sources)))
+        return connection.execute(query).scalar_one_or_none()
+
+
 def oldest_source_read(store: OperationalStore, sources: Iterable[str]) -> datetime | None:
     """The instant up to which every one of `sources` that was ever read is known; None where none was."""
     with store.begin() as connection:
