@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from roomtone.airflow.connections import as_connection, settings_from_airflow
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.stores.inbox import Delivery, InboxWriter
+from roomtone.stores.ledger import note_source_read
 from roomtone.stores.operational import OperationalStore
 
 SECRET_TEXT = "my parcel is lost and I am furious"
@@ -118,6 +119,44 @@ def test_a_pass_that_webhooks_called_for_is_skipped_when_they_are_taken(
     with pytest.raises(AirflowSkipException, match="has taken all that waited"):
         stages.extract_webhooks(is_needless_without=True)
     assert stages.extract_webhooks() is not None, "the poll's pass goes on: pauses end by time"
+
+
+def test_a_backlog_calls_the_next_pass_and_a_few_messages_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOMTONE_HOME", str(tmp_path))
+    monkeypatch.setattr(stages, "_A_BACKLOG", 3)
+    assert not stages.is_backlog_left(), "webhooks are no source here"
+    monkeypatch.setenv("ROOMTONE_SOURCES", "files,webhook")
+    for count, expected in ((2, False), (1, True)):
+        for _ in range(count):
+            put_delivery(load_settings())
+        assert stages.is_backlog_left() is expected
+    stages.extract_webhooks()
+    assert not stages.is_backlog_left()
+
+
+def test_a_sync_is_awaited_by_a_message_and_by_a_poll_since_its_pass_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOMTONE_HOME", str(tmp_path))
+    monkeypatch.setenv("ROOMTONE_SOURCES", "shop,webhook")
+    settings = load_settings()
+    store = OperationalStore(settings)
+    current = store.begin_pass(datetime.now(UTC))
+    note_source_read(store, "shop", current.as_of)
+    put_delivery(settings)
+    assert not stages._awaited(settings, current)(), "it has just begun"
+    monkeypatch.setattr(stages, "_UNDISTURBED_SECONDS", 0.0)
+    is_awaited = stages._awaited(settings, current)
+    assert is_awaited()
+    stages.extract_webhooks()
+    assert not is_awaited()
+    note_source_read(store, "webhook", current.as_of + timedelta(seconds=5))
+    assert not is_awaited(), "what a pass reads itself is no poll"
+    note_source_read(store, "shop", current.as_of + timedelta(seconds=5))
+    assert is_awaited()
+    store.close()
 
 
 @pytest.mark.parametrize(
