@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from extract.desk import Desk
 from roomtone.clock import now, parse_instant
-from roomtone.extract import ExtractReport, extract
+from roomtone.extract import ExtractReport, extract, klaviyo
 from roomtone.settings import load_settings
 
 # The helpdesk shows nothing younger than a minute.
@@ -195,3 +196,22 @@ def test_mailings_their_scopes_and_late_events_land_once(sandbox: Any, tmp_path:
     assert sent
     assert len(sent - told) <= len(sent) // 50, "a send leaves an event unless its bounce is still on the way"
     assert sandbox.log("violation") == []
+
+
+def test_profiles_are_read_on_from_where_patience_ended(
+    sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody's profile changes with a first sync, and a large brand's profiles take longer than a run."""
+    monkeypatch.setattr(klaviyo, "_PROFILE_CALLS", 1)
+    monkeypatch.setattr(klaviyo, "_PROFILE_PAGE", "20")
+    desk = _desk(sandbox, tmp_path, ROOMTONE_KLAVIYO_BUDGET_SECONDS="3")
+    known = [0]
+    for _ in range(12):
+        report = extract(desk.settings, "klaviyo", now(desk.settings))
+        known.append(len({row["id"] for row in desk.rows("customers", "klaviyo")}))
+        if not report.unfinished:
+            break
+    assert not report.unfinished
+    assert len(known) > 3
+    assert known == sorted(known)
+    assert known[-1] == sum(c["klaviyo_profile_id"] is not None for c in sandbox.get("/truth")["customers"])

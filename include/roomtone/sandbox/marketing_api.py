@@ -54,7 +54,9 @@ FORBIDDEN = {
 }
 
 _TIMES = {"greater-than", "greater-or-equal", "less-than", "less-or-equal"}
-_PROFILE_FILTER = {name: {"equals", "any"} for name in ("id", "email", "external_id", "phone_number")}
+_PROFILE_FILTER = {name: {"equals", "any"} for name in ("id", "email", "external_id", "phone_number")} | {
+    name: {"greater-than", "less-than"} for name in ("created", "updated")
+}
 _PROFILE_KEYS: dict[str, Callable[[Profile], str]] = {
     "id": lambda p: p.id,
     "email": lambda p: p.customer.platform_email,
@@ -183,6 +185,14 @@ class MarketingApi:
         self, clauses: list[Clause], sort: str, place: Callable[[Profile], str]
     ) -> tuple[list[Profile], list[str]]:
         """The profiles that meet the clauses, in order, and the place of each; kept where that is all of them."""
+        if len(clauses) == 1 and (clauses[0].field, clauses[0].operator, sort) == (
+            "updated",
+            "greater-than",
+            "updated",
+        ):
+            found, places = self._sorted([], sort, place)
+            first = bisect_right(places, f"{_instant(clauses[0]).timestamp():020.6f}|~")
+            return found[first:], places[first:]
         if not clauses and self._all_sorted[:2] == (sort, self._state.changes):
             return self._all_sorted[2]
         found = [p for p in self._candidates(clauses) if all(_profile_meets(p, c) for c in clauses)]
@@ -314,6 +324,8 @@ class MarketingApi:
 
 
 def _profile_meets(profile: Profile, clause: Clause) -> bool:
+    if clause.operator in _TIMES:
+        return _compare(profile.created_at if clause.field == "created" else profile.updated_at, clause)
     person = profile.customer
     values = {
         "id": profile.id,
