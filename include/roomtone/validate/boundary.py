@@ -185,7 +185,12 @@ def _measured(
     missing = [table for table in measure.tables if table not in known]
     if missing:
         return _Asked(suite, measure, None, f"could not be counted: {', '.join(missing)} is missing")
-    value = _number(connection, measure.sql, parameters)
+    is_needless = _number(connection, measure.unless, {}) if measure.unless else 0.0
+    value: float | str = 0.0
+    if isinstance(is_needless, str):
+        value = is_needless
+    elif not is_needless:
+        value = _number(connection, measure.sql, parameters)
     if isinstance(value, str):
         return _Asked(suite, measure, None, value)
     limit = f" (at most {measure.maximum:g})" if measure.maximum else ""

@@ -44,10 +44,10 @@ def _not_empty(table: str, source: str, condition: str = "true") -> Measure:
     """Broken when `table` has no row although `source` has rows for it."""
     return counted(
         f"empty although {source} has rows",
-        f"select case when exists (select 1 from {table}) then 0"
-        f" else (select count(*) from {source} where {condition}) end",
+        f"select count(*) from {source} where {condition}",
         why="An empty mart after a bad join says 'all calm', and would release everybody.",
         tables=(source,),
+        unless=f"select exists (select 1 from {table})",
     )
 
 
@@ -70,11 +70,13 @@ def _overlaps(table: str, partition: str) -> Measure:
 
 
 def _unknown_ids(table: str, column: str, source: str, key: str) -> Measure:
-    """Broken by an element of the comma-joined `column` that is no `key` of `source`."""
+    """Broken by an element of the comma-joined `column` that is no `key` of `source`, lists alike counted once."""
     return counted(
         f"{column} that are not in {source}",
         f"""
-        select count(*) from (select unnest(string_split({column}, ',')) as named_id from {table}) as named
+        select count(*)
+        from (select unnest(string_split(ids, ',')) as named_id from (select distinct {column} as ids from {table}))
+            as named
         where named_id <> '' and not exists (select 1 from {source} as known where known.{key} = named.named_id)
         """,
         why="A reason that cannot be looked up is no reason.",
@@ -265,7 +267,9 @@ def _causes() -> Suite:
             counted(
                 "causes that pause an unknown scope",
                 f"""
-                select count(*) from (select unnest(string_split(scopes, ',')) as scope from {table}) as part
+                select count(*)
+                from (select unnest(string_split(scopes, ',')) as scope from (select distinct scopes from {table}))
+                    as part
                 where {unknown}
                 """,
                 why="No platform has a property for such a scope, so the pause would never arrive.",

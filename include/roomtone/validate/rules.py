@@ -37,7 +37,8 @@ class Measure:
     """One number that must not exceed `maximum`.
 
     `sql` selects exactly one number and may use $as_of (the pass's instant) and $received_until (the latest instant at
-    which a record can have been received); `tables` are the other tables it reads.
+    which a record can have been received); `tables` are the other tables it reads. Where `unless` selects true, the
+    number is 0 without being counted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Measure:
     columns: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     maximum: float = 0
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,9 +204,10 @@ def counted(
     tables: Sequence[str] = (),
     severity: Severity = "critical",
     maximum: float = 0,
+    unless: str = "",
 ) -> Measure:
     """A number made in SQL that must not exceed `maximum` (by default: no such row)."""
-    return Measure(name, severity, why, sql, tuple(columns), tuple(tables), maximum)
+    return Measure(name, severity, why, sql, tuple(columns), tuple(tables), maximum, unless)
 
 
 def _literal(value: Any) -> str:

@@ -80,8 +80,10 @@ def _boundaries(
 
 
 def _releases(connection: duckdb.DuckDBPyConnection, store: OperationalStore, current: Pass) -> list[TableResult]:
+    held = read_held(store, current.as_of)
+    paused = {customer for each in held for customer, scopes in each.pauses.items() if scopes}
     try:
-        wanted = read_wanted(connection, current)
+        wanted = read_wanted(connection, current, paused)
     except duckdb.Error as error:
         return [
             _not_compared(
@@ -92,7 +94,7 @@ def _releases(connection: duckdb.DuckDBPyConnection, store: OperationalStore, cu
         limit = policies_in_force(store, current.as_of).guardrails.vanished
     except RoomtoneError as error:
         return [_not_compared(f"{error.thing} {error.value}", error.next_step)]
-    return [judged(limit, wanted, held) for held in read_held(store, current.as_of)]
+    return [judged(limit, wanted, each) for each in held]
 
 
 def _not_compared(observed: str, next_step: str) -> TableResult:
