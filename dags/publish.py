@@ -1,6 +1,7 @@
 """
 ### What it does
-Publishes the marts of the newest validated pass for BI: a DuckDB file and Parquet, each swapped in whole.
+Publishes the marts of the newest validated pass for BI: a DuckDB file and Parquet, each swapped in whole. The warehouse
+is held for as long as copying its file takes; the next pass goes on while the rest is built from the copy.
 
 ### Reads and writes
 Reads the warehouse. Writes `ROOMTONE_HOME/published/`; readers of the file that was there keep what they have open.
@@ -20,12 +21,17 @@ from roomtone.airflow.defaults import DAG_DEFAULTS, WAREHOUSE_POOL
 
 @dag(schedule=[assets.VALIDATED], doc_md=__doc__, tags=["path/sync", "impact/tier-2"], **DAG_DEFAULTS)
 def publish() -> None:
-    @task(task_id="publish", pool=WAREHOUSE_POOL, weight_rule="absolute", priority_weight=50, inlets=[assets.VALIDATED])
-    def publish_marts(inlet_events: Any = None) -> int:
+    @task(pool=WAREHOUSE_POOL, weight_rule="absolute", priority_weight=50, inlets=[assets.VALIDATED])
+    def copy(inlet_events: Any = None) -> int:
         newest_first = inlet_events[assets.VALIDATED].ascending(False).limit(1)
-        return stages.publish_pass(stages.latest_sequence(newest_first))
+        return stages.copy_pass(stages.latest_sequence(newest_first))
 
-    publish_marts()
+    @task(task_id="publish")
+    def publish_marts(pass_sequence: int) -> int:
+        stages.step_back()
+        return stages.publish_pass(pass_sequence)
+
+    publish_marts(copy())
 
 
 publish()

@@ -71,9 +71,9 @@ def test_each_runs_once_at_a_time_and_tries_again(bag: dict[str, Any], dag_id: s
 
 def test_what_writes_or_copies_the_warehouse_takes_turns(bag: dict[str, Any]) -> None:
     tasks = {name: task for dag in bag["dags"].values() for name, task in dag["tasks"].items()}
-    assert {name for name, task in tasks.items() if task["pool"] == "warehouse"} == {"decide", "publish"}
+    assert {name for name, task in tasks.items() if task["pool"] == "warehouse"} == {"decide", "copy"}
     # A report goes before the next pass replaces what it tells of, and the first destination before the second.
-    assert tasks["publish"]["priority_weight"] > tasks["decide"]["priority_weight"]
+    assert tasks["copy"]["priority_weight"] > tasks["decide"]["priority_weight"]
     assert tasks["sync_klaviyo"]["priority_weight"] > tasks["sync_zendesk"]["priority_weight"]
 
 

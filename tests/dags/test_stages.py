@@ -209,8 +209,9 @@ def test_the_stages_make_one_pass(
         newer = stages.begin_and_score()
         assert newer == sequence + 1
         stages.transform_pass(newer)
-        with pytest.raises(AirflowSkipException, match=f"pass {newer} has begun"):
-            stages.publish_pass(sequence)
+        for stage in (stages.copy_pass, stages.publish_pass):
+            with pytest.raises(AirflowSkipException, match=f"pass {newer} has begun"):
+                stage(sequence)
         # While somebody waits for a pass the marts of just now are good enough.
         assert not stages.marts_may_wait()
         put_delivery(load_settings())

@@ -12,7 +12,7 @@ import pytest
 from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import warehouse
-from roomtone.sync.publish import publish
+from roomtone.sync.publish import publish, take_copy
 
 from .conftest import Mart, Person
 
@@ -162,3 +162,25 @@ def test_a_log_that_a_reader_left_does_not_block_the_next_readers(mart: Mart) ->
     (mart.settings.published_dir / "marts.duckdb.wal").write_bytes(b"left by a reader that wrote")
     publish(mart.settings, mart.commit(AS_OF))
     assert publication(mart.settings) == (2, 2)
+
+
+def test_marts_are_built_from_a_copy_while_the_next_pass_has_the_warehouse(mart: Mart) -> None:
+    current = mart.commit(AS_OF)
+    take_copy(mart.settings, current)
+    [copied] = mart.settings.published_dir.glob(".copy-*")
+    mart.commit(AS_OF)
+    with warehouse.held(mart.settings):
+        assert publish(mart.settings, current).pass_sequence == current.sequence
+    with duckdb.connect(str(mart.settings.published_dir / "marts.duckdb"), read_only=True) as connection:
+        assert connection.execute("select pass_sequence from roomtone_publication").fetchall() == [(current.sequence,)]
+    assert not copied.exists()
+
+
+def test_a_copy_of_tables_that_another_pass_has_taken_is_refused(mart: Mart) -> None:
+    current = mart.commit(AS_OF)
+    newer = mart.commit(AS_OF)
+    with pytest.raises(
+        RoomtoneError, match=f"{current.pass_id}: the warehouse holds the tables of pass {newer.sequence}"
+    ):
+        take_copy(mart.settings, current)
+    assert list(mart.settings.published_dir.glob(".copy-*")) == []

@@ -5,8 +5,10 @@ The libraries of a stage are imported when it runs: every task parses its DAG fi
 
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 WEBHOOK = "webhook"
 
 _MARTS_MAY_WAIT = timedelta(minutes=1)
+_STEPPED_BACK = 10
 # Twice what arrives during a pass of ten seconds in the worst burst that is provided for.
 _A_BACKLOG = 2_000
 # How long a sync goes on with what is no pause although a pass waits.
@@ -172,21 +175,42 @@ def is_backlog_left() -> bool:
         store.close()
 
 
+def copy_pass(sequence: int) -> int:
+    """Copy the warehouse for publishing. Returns the sequence. Skipped once a newer pass has replaced the marts."""
+    from roomtone.sync.publish import take_copy
+
+    settings = settings_from_airflow()
+    current = _find(settings, sequence)
+    with _skipped_if_replaced(settings, current):
+        take_copy(settings, current)
+    return sequence
+
+
+def step_back() -> None:
+    """For the rest of this task's process, let everything else on the machine go first."""
+    os.nice(_STEPPED_BACK)
+
+
 def publish_pass(sequence: int) -> int:
     """Publish the marts of a validated pass. Returns its sequence. Skipped once a newer pass has replaced them."""
     from roomtone.sync.publish import publish
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
+    with _skipped_if_replaced(settings, current), metrics.stage(settings, "publish"):
+        _told(f"publish {current.pass_id}", publish(settings, current))
+    return sequence
+
+
+@contextmanager
+def _skipped_if_replaced(settings: Settings, current: Pass) -> Iterator[None]:
     try:
-        with metrics.stage(settings, "publish"):
-            _told(f"publish {current.pass_id}", publish(settings, current))
+        yield
     except RoomtoneError as error:
         newest = _newest_sequence(settings)
-        if error.thing == current.pass_id and newest > sequence:
+        if error.thing == current.pass_id and newest > current.sequence:
             raise AirflowSkipException(f"{error}: pass {newest} has begun and publishes for itself") from error
         raise
-    return sequence
 
 
 def latest_sequence(events: Sequence[Any]) -> int:

@@ -5,8 +5,9 @@ process that holds it silently drops its lock. So a sidecar `flock` with waiting
 touches the path.
 """
 
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,29 +80,43 @@ def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Pat
 @contextmanager
 def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
     """An exclusive connection to the warehouse; closed, and the file free again, when the block ends."""
-    with held(settings, wait_seconds) as path:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                connection = duckdb.connect(str(path))
-                break
-            except duckdb.IOException as error:
-                # Somebody holds the file without the sidecar lock: a BI tool on the working file, say.
-                if "lock" not in str(error).lower() or time.monotonic() > deadline:
-                    raise RoomtoneError(
-                        "warehouse",
-                        f"{path} cannot be opened ({str(error).splitlines()[0]})",
-                        "close what holds it and point BI at published/marts.duckdb; "
-                        "if it is damaged run `roomtone rebuild`",
-                    ) from error
-                time.sleep(_POLL_SECONDS)
+    with held(settings, wait_seconds) as path, opened(path, wait_seconds) as connection:
+        yield connection
+
+
+@contextmanager
+def opened(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a file that the caller holds, or has for itself."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
         try:
-            connection.execute("set timezone = 'UTC'")
-            connection.execute("set enable_progress_bar = false")
-            connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-            yield connection
-        finally:
-            connection.close()
+            connection = duckdb.connect(str(path))
+            break
+        except duckdb.IOException as error:
+            # Somebody holds the file without the sidecar lock: a BI tool on the working file, say.
+            if "lock" not in str(error).lower() or time.monotonic() > deadline:
+                raise RoomtoneError(
+                    "warehouse",
+                    f"{path} cannot be opened ({str(error).splitlines()[0]})",
+                    "close what holds it and point BI at published/marts.duckdb; "
+                    "if it is damaged run `roomtone rebuild`",
+                ) from error
+            time.sleep(_POLL_SECONDS)
+    try:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
+        connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def copy(settings: Settings, target: Path, check: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+    """Copy the embedded warehouse's file to `target`, as it is when `check` has looked at it; `check` may raise."""
+    with held(settings) as path:
+        with opened(path) as connection:
+            check(connection)
+        shutil.copyfile(path, target)
 
 
 @contextmanager

@@ -2,10 +2,15 @@
 
 Readers never see a half-written state: everything is built under another name on the same file system, made durable and
 renamed. Whoever has the old file open keeps reading the old state; who opens it again sees the new one.
+
+Building takes a while on a large brand, and the next pass needs the warehouse: where passes follow one another it is
+built from a copy of the warehouse's file, which takes a moment.
 """
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -26,6 +31,7 @@ _PUBLICATION = "roomtone_publication"
 _PERSONAL_COLUMNS = frozenset({"email", "phone"})
 # Older folders stay for readers that listed the files before the swap and open them after it.
 _KEPT_FOLDERS = 2
+_DRAFTS, _COPIES = ".draft-*", ".copy-*"
 
 
 @dataclass(frozen=True)
@@ -39,27 +45,33 @@ class PublishReport:
     seconds: float
 
 
+def take_copy(settings: Settings, current: Pass) -> None:
+    """Copies the warehouse for `publish`, which then leaves it alone. Raises RoomtoneError as `publish` does."""
+    store = OperationalStore(settings)
+    try:
+        gate.require_valid(store, current)
+        with gate.one_at_a_time(settings, "publish"), _writing(settings):
+            settings.published_dir.mkdir(parents=True, exist_ok=True)
+            _clear(settings.published_dir, _COPIES)
+            copy = _copy(settings, current)
+            warehouse.copy(settings, copy, lambda connection: gate.require_tables_of(connection, current))
+    finally:
+        store.close()
+
+
 def publish(settings: Settings, current: Pass) -> PublishReport:
     """Publishes the tables of the schemas marts and activations as `marts.duckdb` and `parquet/<table>.parquet`.
 
     Both also hold `roomtone_publication` (pass_sequence, as_of, contract_version); e-mail addresses and phone numbers
-    are left out. Raises RoomtoneError for a pass that
-    validation has not confirmed and for a disk that does not take it; what was published before then stays as it is.
+    are left out. Raises RoomtoneError for a pass that validation has not confirmed, for a warehouse that another pass
+    has taken, and for a disk that does not take it; what was published before then stays as it is.
     """
     started = time.monotonic()
     store = OperationalStore(settings)
     try:
         gate.require_valid(store, current)
-        with gate.one_at_a_time(settings, "publish"):
-            try:
-                tables = _publish(settings, current)
-            except (OSError, duckdb.Error) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise RoomtoneError(
-                    "published marts",
-                    f"{settings.published_dir} cannot be written ({reason})",
-                    "free the disk or choose a ROOMTONE_HOME you may write to; what was published before is untouched",
-                ) from error
+        with gate.one_at_a_time(settings, "publish"), _writing(settings):
+            tables = _publish(settings, current)
         store.mark_pass(current, "published")
     finally:
         store.close()
@@ -67,15 +79,29 @@ def publish(settings: Settings, current: Pass) -> PublishReport:
     return PublishReport(current.sequence, tables, str(database), str(link), round(time.monotonic() - started, 3))
 
 
+@contextmanager
+def _writing(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RoomtoneError(
+            "published marts",
+            f"{settings.published_dir} cannot be written ({reason})",
+            "free the disk or choose a ROOMTONE_HOME you may write to; what was published before is untouched",
+        ) from error
+
+
 def _publish(settings: Settings, current: Pass) -> dict[str, int]:
     folder = settings.published_dir
     folder.mkdir(parents=True, exist_ok=True)
-    _clear_drafts(folder)
+    _clear(folder, _DRAFTS)
     draft = folder / f".draft-{current.pass_id}.duckdb"
     parquet = folder / f".draft-{current.pass_id}-parquet"
     parquet.mkdir()
     try:
-        with warehouse.connect(settings) as connection:
+        copy = _copy(settings, current)
+        with warehouse.opened(copy) if copy.is_file() else warehouse.connect(settings) as connection:
             gate.require_tables_of(connection, current)
             tables = _build(connection, current, draft, parquet)
         for file in sorted(parquet.iterdir()):
@@ -88,7 +114,8 @@ def _publish(settings: Settings, current: Pass) -> dict[str, int]:
         _swap_folder(parquet, _link(settings), current)
         checkpoints.reached("parquet_swapped")
     finally:
-        _clear_drafts(folder)
+        _clear(folder, _DRAFTS)
+    _clear(folder, _COPIES)
     _drop_old_folders(folder, _link(settings))
     return tables
 
@@ -169,13 +196,17 @@ def _drop_old_folders(folder: Path, link: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _clear_drafts(folder: Path) -> None:
-    """Removes what an earlier run that was killed, or this one that failed, left unfinished."""
-    for path in folder.glob(".draft-*"):
+def _clear(folder: Path, pattern: str) -> None:
+    """Removes what an earlier run that was killed, or this one that failed, left unfinished, and copies after use."""
+    for path in folder.glob(pattern):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _copy(settings: Settings, current: Pass) -> Path:
+    return settings.published_dir / f".copy-{current.pass_id}.duckdb"
 
 
 def _database(settings: Settings) -> Path:
