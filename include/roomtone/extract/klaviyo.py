@@ -41,8 +41,8 @@ _DEEP_EVERY = timedelta(days=1)
 _PROFILE_OVERLAP = timedelta(minutes=1)
 _PROFILE_DEEP_OVERLAP = timedelta(minutes=30)
 _PROFILE_DEEP_EVERY = timedelta(minutes=15)
-# Of 750 calls a minute half is left to the syncs, which look for people before they write to them.
-_PROFILE_CALLS = 375
+# Of 750 calls a minute two thirds are left to the syncs, which look for people before they write to them.
+_PROFILE_CALLS = 250
 _PROFILE_PAGE = "100"
 # An unsubscription from a preference page belongs to no campaign.
 _NO_CAMPAIGN = "none"

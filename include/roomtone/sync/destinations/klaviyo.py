@@ -34,9 +34,9 @@ REVISION = "2026-07-15"
 MEDIA_TYPE = "application/vnd.api+json"
 
 # Calls a second and a minute: `x-klaviyo-ratelimit` of each operation in the vendor's specification of this revision.
-# Of the 750 lists of profiles a minute half is left to the extraction.
+# Of the 750 lists of profiles a minute a third is left to the extraction.
 ENDPOINTS = (
-    Endpoint("GET", "/api/profiles", 75, 375),
+    Endpoint("GET", "/api/profiles", 75, 500),
     Endpoint("PATCH", "/api/profiles/{}", 75, 750),
     Endpoint("POST", "/api/profile-bulk-import-jobs", 10, 150),
     Endpoint("GET", "/api/profile-bulk-import-jobs/{}", 10, 150),
