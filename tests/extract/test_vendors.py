@@ -202,7 +202,7 @@ def test_profiles_are_read_on_from_where_patience_ended(
     sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everybody's profile changes with a first sync, and a large brand's profiles take longer than a run."""
-    monkeypatch.setattr(klaviyo, "_PROFILE_CALLS", 1)
+    monkeypatch.setattr(klaviyo, "PROFILE_CALLS", 1)
     monkeypatch.setattr(klaviyo, "_PROFILE_PAGE", "20")
     desk = _desk(sandbox, tmp_path, ROOMTONE_KLAVIYO_BUDGET_SECONDS="3")
     known = [0]

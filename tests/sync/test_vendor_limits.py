@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from roomtone.extract.klaviyo import PROFILE_CALLS
 from roomtone.settings import load_settings
 from roomtone.sync.destinations.klaviyo import ENDPOINTS, REVISION
 
@@ -19,6 +20,9 @@ def test_klaviyo_s_limits_are_those_of_its_specification() -> None:
     }
     for endpoint in ENDPOINTS:
         limit = paths[endpoint.path][endpoint.method.lower()]["x-klaviyo-ratelimit"]
-        assert (f"{endpoint.per_second}/s", f"{endpoint.per_minute}/m") == (limit["burst"], limit["steady"]), (
-            endpoint.path
-        )
+        # The list of profiles is asked by the extraction too, once a minute: together they stay at the limit.
+        extracted = PROFILE_CALLS if (endpoint.method, endpoint.path) == ("GET", "/api/profiles") else 0
+        assert (f"{endpoint.per_second}/s", f"{endpoint.per_minute + extracted}/m") == (
+            limit["burst"],
+            limit["steady"],
+        ), endpoint.path

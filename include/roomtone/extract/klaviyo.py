@@ -42,7 +42,7 @@ _PROFILE_OVERLAP = timedelta(minutes=1)
 _PROFILE_DEEP_OVERLAP = timedelta(minutes=30)
 _PROFILE_DEEP_EVERY = timedelta(minutes=15)
 # Of 750 calls a minute two thirds are left to the syncs, which look for people before they write to them.
-_PROFILE_CALLS = 250
+PROFILE_CALLS = 250
 _PROFILE_PAGE = "100"
 # An unsubscription from a preference page belongs to no campaign.
 _NO_CAMPAIGN = "none"
@@ -60,7 +60,7 @@ class KlaviyoSource:
         self._connection = connection
         self._as_of = as_of.astimezone(UTC)
         self._flow_pace = Pace(60, 60.0)
-        self._profile_pace = Pace(_PROFILE_CALLS, 60.0)
+        self._profile_pace = Pace(PROFILE_CALLS, 60.0)
         self.ignored: list[str] = []
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:
