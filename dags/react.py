@@ -30,9 +30,10 @@ def react() -> None:
     def decide(triggering_asset_events: Any = None, outlet_events: Any = None) -> int:
         """One process for four stages: a task each would add a second for a person to wait (docs/decisions.md)."""
         stages.extract_webhooks(stages.is_called_by_webhooks_alone(triggering_asset_events))
-        pass_sequence = stages.begin_and_score()
-        stages.transform_pass(pass_sequence)
-        stages.validate_pass(pass_sequence)
+        with stages.one_warehouse():
+            pass_sequence = stages.begin_and_score()
+            stages.transform_pass(pass_sequence)
+            stages.validate_pass(pass_sequence)
         if not stages.marts_may_wait():
             outlet_events[assets.MARTS_DUE].add(assets.VALIDATED, extra={"pass_sequence": pass_sequence})
         if stages.is_backlog_left():

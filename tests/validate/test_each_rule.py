@@ -68,7 +68,7 @@ def judged(connection: duckdb.DuckDBPyConnection, evaluator: Evaluator) -> Itera
     def run(suite: Suite, statements: Sequence[str], max_frame_rows: int) -> TableResult:
         for statement in statements:
             connection.execute(
-                statement.replace(suite.table, f"new_{suite.table[4:]}") if suite.is_slice else statement
+                statement.replace(suite.table, suite.rows) if suite.is_slice and suite.rules else statement
             )
         parameters = {"as_of": NOW, "pass_sequence": 1, "received_until": NOW + timedelta(minutes=5)}
         return judge(connection, evaluator.evaluate, [suite], parameters, max_frame_rows)[0]
@@ -99,8 +99,7 @@ def test_a_broken_row_rule_is_found(
         assert f'"{failure.columns[0]}"' in statements[0]
     else:
         assert failure.observed.endswith(" rows do not fit")
-    table = f"new_{suite.table[4:]}" if suite.is_slice else suite.table
-    counted = connection.execute(f"select {rule.violations} from {table}").fetchone()
+    counted = connection.execute(f"select {rule.violations} from {suite.rows}").fetchone()
     assert counted is not None
     assert counted[0] > 0, "the count made in SQL does not agree with Great Expectations"
 
@@ -109,7 +108,7 @@ def test_a_broken_row_rule_is_found(
 def test_a_broken_measure_is_found(judged: Judged, suite: Suite, measure: Measure) -> None:
     emptied = measure.name.startswith("empty although")
     statements = empty_mart(suite.table) if emptied else MEASURES[suite.table, measure.name]
-    alone = replace(suite, rules=(), measures=(measure,), is_slice=False)
+    alone = replace(suite, rules=(), measures=(measure,))
     result = judged(alone, statements, 0)
     (failure,) = result.failures
     assert (failure.name, failure.severity) == (measure.name, measure.severity)

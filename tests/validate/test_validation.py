@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.operational import OperationalStore, Pass
-from roomtone.validate import ValidationReport, validate
+from roomtone.validate import ValidationReport, slices, validate
 from roomtone.validate.expectations import Evaluator
+from roomtone.validate.report import TableResult
 from validate.warehouse_by_hand import (
     AS_OF,
     CANARY,
@@ -24,6 +26,7 @@ from validate.warehouse_by_hand import (
     kept_results,
     land_message,
     next_pass,
+    touched_pass,
 )
 
 
@@ -129,6 +132,62 @@ def test_only_new_loads_are_looked_at_again(settings: Settings) -> None:
     assert after_refusal.is_valid
     assert looked_at(after_refusal) == 2
     assert looked_at(validate(settings, next_pass(settings, 15))) == 0
+
+
+_STATES = "marts.dim_customer_states"
+
+
+def states(report: ValidationReport) -> TableResult:
+    return next(table for table in report.tables if table.table == _STATES)
+
+
+def broken_for(customer: str) -> str:
+    return f"update {_STATES} set tier = 7 where customer_id = '{customer}'"
+
+
+def test_what_a_pass_has_computed_is_looked_at_and_the_rest_was(settings: Settings) -> None:
+    first = build(settings)
+    assert states(validate(settings, first)).count_rows == 2
+    change(settings, broken_for("customer-1"))
+    second = touched_pass(settings, first, "customer-0")
+    report = validate(settings, second)
+    assert (report.is_valid, states(report).count_rows) == (True, 1)
+    change(settings, broken_for("customer-0"))
+    third = touched_pass(settings, second, "customer-0", 10)
+    (failure,) = states(refused(settings, third)).failures
+    assert failure.observed == "1 of 1 rows do not fit"
+
+
+def test_a_row_beside_a_computed_one_of_its_key_is_found(settings: Settings) -> None:
+    first = build(settings)
+    assert validate(settings, first).is_valid
+    second = touched_pass(settings, first, "customer-0")
+    scores = "marts.fct_message_scores"
+    change(settings, f"insert into {scores} select * replace ('customer-1' as customer_id) from {scores}")
+    assert f"{scores}: one row per message_id x model_version: 1 of 2 rows" in refused(settings, second).critical[0]
+
+
+def test_everything_is_looked_at_after_an_invalid_pass_after_one_between_and_in_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build(settings)
+    assert validate(settings, first).is_valid
+    change(settings, broken_for("customer-1"))
+    between = touched_pass(settings, first, "customer-0")
+    assert states(refused(settings, touched_pass(settings, between, "customer-0", 10))).count_rows == 2
+    invalid = touched_pass(settings, first, "customer-0", 20)
+    change(settings, broken_for("customer-0"))
+    refused(settings, invalid)
+    assert states(refused(settings, touched_pass(settings, invalid, "customer-0", 30))).count_rows == 2
+    change(settings, f"update {_STATES} set tier = 0")
+    whole = next_pass(settings, 40)
+    assert validate(settings, whole).is_valid
+    monkeypatch.setattr(slices, "_WHOLE_EVERY", timedelta(minutes=5))
+    for minutes, count_rows in ((42, 1), (44, 1), (46, 2)):
+        later = touched_pass(settings, whole, "customer-0", minutes)
+        report = validate(settings, later)
+        assert (report.critical, states(report).count_rows) == ((), count_rows)
+        whole = later
 
 
 def test_extract_counts_must_add_up(settings: Settings) -> None:

@@ -127,6 +127,24 @@ def next_pass(settings: Settings, minutes: int = 5) -> Pass:
     return current
 
 
+def touched_pass(settings: Settings, since: Pass, customer: str, minutes: int = 5) -> Pass:
+    """Another pass, which has computed one customer's rows alone since a pass before."""
+    current = next_pass(settings, minutes)
+    with warehouse.connect(settings) as connection:
+        connection.execute("drop schema if exists touched cascade")
+        connection.execute("create schema touched")
+        connection.execute("create table touched.since_pass as select ?::bigint as pass_sequence", [since.sequence])
+        for schema, table in connection.execute(
+            "select table_schema, table_name from information_schema.columns where column_name = 'customer_id'"
+            " and table_schema in ('marts', 'activations')"
+        ).fetchall():
+            connection.execute(
+                f"create table touched.{table} as select * from {schema}.{table} where customer_id = ?",
+                [customer],
+            )
+    return current
+
+
 def change(settings: Settings, *statements: str) -> None:
     """Break or mend something in the warehouse."""
     with warehouse.connect(settings) as connection:
@@ -154,7 +172,7 @@ def land_message(settings: Settings, load_id: str, **values: Any) -> None:
     with warehouse.connect(settings) as connection:
         _insert(connection, "raw.messages", row)
         connection.execute("insert into raw.loads values ('files', ?, ?)", [load_id, NOW])
-        _score(connection, row["id"])
+        _score(connection, row["id"], load_id)
 
 
 def acknowledge(settings: Settings, destination: str, customer: str, scopes: Sequence[str], until: datetime) -> None:
@@ -236,7 +254,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, customers: int, current: Pass) 
     _insert(connection, "raw.tickets", {**ticket, **dates, **landed, "record_hash": "ticket-0"})
     message = {"id": "message-0", "ticket_id": "ticket-0", "author": "customer", "body": CANARY, "is_public": True}
     _insert(connection, "raw.messages", {**message, **dates, **landed, "record_hash": "message-0"})
-    _score(connection, "message-0")
+    _score(connection, "message-0", "load-1")
     _insert(
         connection,
         "marts.fct_message_scores",
@@ -370,7 +388,7 @@ def _sample(stream: str, column: str, instant: datetime) -> Any:
     return instant if kind == TIMESTAMP else 1 if kind != pa.string() else words[0] if words else "EUR"
 
 
-def _score(connection: duckdb.DuckDBPyConnection, message_id: str) -> None:
+def _score(connection: duckdb.DuckDBPyConnection, message_id: str, load_id: str) -> None:
     concepts = {"message_id": message_id, "body_hash": "0", "concepts": "00ff00ff00ff:1000"}
     _insert(connection, "raw.message_concepts", concepts)
     _insert(
@@ -394,6 +412,7 @@ def _score(connection: duckdb.DuckDBPyConnection, message_id: str) -> None:
             "model_version": "mood-1",
             "top_reasons": "[]",
             "scored_at": NOW,
+            "load_id": load_id,
         },
     )
 

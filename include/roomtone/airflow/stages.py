@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 WEBHOOK = "webhook"
 
 _MARTS_MAY_WAIT = timedelta(minutes=1)
-_STEPPED_BACK = 10
+# Publishing the marts of a large brand keeps the machine busy. From so long on it gets a tenth of the time.
+_LONG_PUBLISHING = timedelta(seconds=20)
+_TIMES_AS_LONG = 10
+_STEPPED_BACK = 19
 # Twice what arrives during a pass of ten seconds in the worst burst that is provided for.
 _A_BACKLOG = 2_000
 # How long a sync goes on with what is no pause although a pass waits.
@@ -67,6 +70,15 @@ def is_called_by_webhooks_alone(events: Mapping[Any, Sequence[Any]] | None) -> b
     """Whether nothing but the inbox called for this run; `events` are Airflow's, by asset."""
     called_by = {asset.name for asset, found in (events or {}).items() if found}
     return called_by == {assets.INBOX.name}
+
+
+@contextmanager
+def one_warehouse() -> Iterator[None]:
+    """The stages in the block open the warehouse once together, and nobody else does meanwhile."""
+    from roomtone.stores import warehouse
+
+    with warehouse.kept_open(settings_from_airflow()):
+        yield
 
 
 def begin_and_score() -> int:
@@ -145,19 +157,34 @@ def weigh_risks() -> dict[str, int]:
 
 
 def marts_may_wait() -> bool:
-    """Whether the marts need not be published now: people wait for a pass, and the marts are less than a minute old.
+    """Whether the marts need not be published now: they are young for what they cost, or people wait for a pass and the
+    marts are less than a minute old.
 
     A pause goes before a report.
     """
     settings = settings_from_airflow()
     store = OperationalStore(settings)
     try:
-        with store.begin() as connection:
-            published_at = connection.execute(sa.select(sa.func.max(passes.c.published_at))).scalar()
-        is_recent = published_at is not None and datetime.now(UTC) - published_at < _MARTS_MAY_WAIT
-        return is_recent and inbox.state(store).count_waiting > 0
+        age, took = _last_publishing(store)
+        if age is None or _is_young(age, took):
+            return age is not None
+        return age < _MARTS_MAY_WAIT and inbox.state(store).count_waiting > 0
     finally:
         store.close()
+
+
+def _last_publishing(store: OperationalStore) -> tuple[timedelta | None, timedelta]:
+    """How long ago marts were last published (None: never), and how long after their validation that was."""
+    query = sa.select(passes.c.validated_at, passes.c.published_at).where(passes.c.published_at.is_not(None))
+    with store.begin() as connection:
+        last = connection.execute(query.order_by(passes.c.published_at.desc()).limit(1)).one_or_none()
+    if last is None:
+        return None, timedelta()
+    return datetime.now(UTC) - last.published_at, last.published_at - (last.validated_at or last.published_at)
+
+
+def _is_young(age: timedelta, took: timedelta) -> bool:
+    return took >= _LONG_PUBLISHING and age < _TIMES_AS_LONG * took
 
 
 def is_backlog_left() -> bool:
@@ -176,11 +203,22 @@ def is_backlog_left() -> bool:
 
 
 def copy_pass(sequence: int) -> int:
-    """Copy the warehouse for publishing. Returns the sequence. Skipped once a newer pass has replaced the marts."""
+    """Copy the warehouse for publishing. Returns the sequence. Skipped once a newer pass has replaced the marts, and
+    where they have been published, while this waited, at too high a cost to do it again.
+    """
     from roomtone.sync.publish import take_copy
 
     settings = settings_from_airflow()
     current = _find(settings, sequence)
+    store = OperationalStore(settings)
+    try:
+        age, took = _last_publishing(store)
+    finally:
+        store.close()
+    if age is not None and _is_young(age, took):
+        raise AirflowSkipException(
+            f"the marts are {age.seconds} s old and took {took.seconds} s; a later pass publishes"
+        )
     with _skipped_if_replaced(settings, current):
         take_copy(settings, current)
     return sequence

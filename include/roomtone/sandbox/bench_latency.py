@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         airflow.walk("extract", timeout_seconds=5400)
         walked = time.monotonic()
-        # The first walk has changed everybody's profile; what that has changed is read before the measurement.
-        airflow.walk("extract", timeout_seconds=5400)
+        store = OperationalStore(settings)
+        measuring.settle(airflow, brand, store)
+        store.close()
         if not options.poll:
             launcher.subscribe_sandbox(url, airflow.url, SECRET)
         report = _measure(brand, airflow, settings, run_folder, options)

@@ -252,19 +252,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     base = load_settings()
     home = base.home / "bench-load"
     run_folder = home / "run"
-    launcher.stop_all(run_folder)
-    shutil.rmtree(home, ignore_errors=True)
+    if not options.resume:
+        launcher.stop_all(run_folder)
+        shutil.rmtree(home, ignore_errors=True)
     try:
-        url = measuring.start_brand(home, run_folder, options.customers, options.history)
+        if options.resume:
+            url = measuring.running_brand(home, run_folder)
+        else:
+            url = measuring.start_brand(home, run_folder, options.customers, options.history)
         settings = launcher.sandbox_settings(base, home, url, SECRET)
         bench = Bench(settings, run_folder, options)
         bench.brand = Brand(url)
-        if options.history:
+        if options.history and not options.resume:
             measuring.write_past(settings, bench.brand.now(), options.history)
         bench.airflow = start_airflow(settings, run_folder=run_folder)
-        # The first walk changes everybody's profile, and the second reads what that has changed.
-        for _ in range(2):
-            bench.airflow.walk("extract", timeout_seconds=5400)
+        measuring.settle(bench.airflow, bench.brand, bench.store)
         launcher.subscribe_sandbox(url, bench.airflow.url, SECRET)
         began = bench.brand.now()
         phases = []
@@ -285,8 +287,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
         )
         bench.brand.close()
+        if options.keep:
+            bench.airflow.stop()
     finally:
-        launcher.stop_all(run_folder)
+        if not options.keep:
+            launcher.stop_all(run_folder)
     return 0
 
 
@@ -328,6 +333,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--history", type=int, default=0, help="messages of the year before, of a fifth as many customers"
     )
+    parser.add_argument("--keep", action="store_true", help="leave the brand and its home for --resume")
+    parser.add_argument("--resume", action="store_true", help="go on with those of a run before")
     parser.add_argument("--upset-share", type=float, default=0.1)
     parser.add_argument("--multiple", type=float, default=100.0, help="of the real arrivals")
     parser.add_argument("--rhythm-minutes", type=float, default=3.0)

@@ -23,6 +23,7 @@ from roomtone.sandbox.samples import sample_messages
 from roomtone.sandbox.world import FIRST_SILENT, Plan, make_customer
 from roomtone.settings import Settings, process_environment
 from roomtone.stores import inbox, warehouse
+from roomtone.stores.ledger import newest_source_read
 from roomtone.stores.operational import OperationalStore
 from roomtone.transform.simulated_year import Year, write_year
 
@@ -32,6 +33,8 @@ _PAST_ENDED = timedelta(days=60)
 _PAST_TEXTS = 5_000
 _MESSAGES_EACH = 5
 _SENDS_A_MESSAGE = 5
+
+_MOST_WALKS, _LONGEST_WALK, _FEW_CHANGES = 60, 5400.0, 100
 
 # Heat from which on a message leaves no doubt that its writer is upset.
 _UPSET_HEAT = 3
@@ -48,6 +51,14 @@ def start_brand(home: Path, run_folder: Path, customers: int, past_messages: int
     process = processes.start(launcher.SANDBOX_NAME, command, process_environment(), home.absolute(), log)
     processes.record(run_folder, launcher.SANDBOX_NAME, [process])
     return processes.wait_for_line(process, "sandbox ready ", 900.0).split()[-1]
+
+
+def running_brand(home: Path, run_folder: Path) -> str:
+    """Address of the brand that an earlier measurement has left running. Raises RoomtoneError where none is."""
+    found = processes.recorded(run_folder).get(launcher.SANDBOX_NAME, [])
+    if not found or not found[0].is_alive():
+        raise RoomtoneError("sandbox brand", f"none runs for {home}", "measure without --resume first, and with --keep")
+    return processes.wait_for_line(found[0], "sandbox ready ", 1.0).split()[-1]
 
 
 def past_customers(messages: int) -> int:
@@ -67,6 +78,24 @@ def write_past(settings: Settings, now: datetime, messages: int) -> Year:
     with warehouse.connect(settings) as connection:
         write_year(connection, year, [customer.email for customer in customers], texts)
     return year
+
+
+def settle(airflow: AirflowInstance, brand: Brand, store: OperationalStore) -> None:
+    """Walk until all profiles have been read and little is left to change.
+
+    The first walks change everybody's profile and read it again, by the vendor's limits. Raises RoomtoneError where
+    that has no end.
+    """
+    seen = 0
+    for _ in range(_MOST_WALKS):
+        began = brand.now()
+        airflow.walk("extract", timeout_seconds=_LONGEST_WALK)
+        changed = sum(entry["kind"] == "profile_updated" for entry in brand.log(seen))
+        seen = brand.last_entry()
+        read_at = newest_source_read(store, ["klaviyo"])
+        if read_at is not None and read_at >= began and changed < _FEW_CHANGES:
+            return
+    raise RoomtoneError("sandbox brand", f"has not settled after {_MOST_WALKS} walks", "read the tasks' logs")
 
 
 @dataclass

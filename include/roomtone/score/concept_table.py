@@ -21,14 +21,20 @@ where not exists (
 )
 """
 _UNREAD = f"""
-select distinct id, md5(body) as body_hash, body
-from raw.messages as messages
-where author = 'customer' and body is not null
-    and load_id in (select load_id from unread_loads)
-    and not exists (
-        select 1 from raw.message_concepts as known
-        where known.message_id = messages.id and known.body_hash = md5(messages.body)
-    )
+with texts as (
+    select distinct id, md5(body) as body_hash, body
+    from raw.messages
+    where author = 'customer' and body is not null and load_id in (select load_id from unread_loads)
+),
+
+known as (
+    select message_id, body_hash from raw.message_concepts where message_id in (select id from texts)
+)
+
+select id, body_hash, body from texts
+where not exists (
+    select 1 from known where known.message_id = texts.id and known.body_hash = texts.body_hash
+)
 limit {_BATCH_ROWS}
 """  # noqa: S608 - a number of this module
 

@@ -30,25 +30,27 @@ _UNSCORED = """
 with bodies as (
     select distinct messages.id as id, messages.body as text, md5(messages.body) as body_hash, messages.ticket_id
     from raw.messages as messages
+    semi join looked_at using (source, load_id)
     where messages.author = 'customer'
-        and (messages.source, messages.load_id) not in (
-            select (source, load_id) from raw.scored_loads where model_version = $model_version
-        )
 ),
 
 channels as (
     select id as ticket_id, max(channel) as channel from raw.tickets
     where id in (select ticket_id from bodies) group by id
+),
+
+-- Narrowed first: the few bodies are looked for among all scores, not all scores kept to look up a few.
+known as (
+    select message_id, body_hash from raw.message_scores
+    where model_version = $model_version and message_id in (select id from bodies)
 )
 
 select bodies.id, bodies.text, bodies.body_hash, channels.channel
 from bodies
 left join channels on channels.ticket_id = bodies.ticket_id
 where not exists (
-    select 1 from raw.message_scores as scores
-    where scores.message_id = bodies.id
-        and scores.body_hash = bodies.body_hash
-        and scores.model_version = $model_version
+    select 1 from known
+    where known.message_id = bodies.id and known.body_hash = bodies.body_hash
 )
 order by bodies.id, bodies.body_hash
 """

@@ -224,6 +224,7 @@ intents = sa.Table(
     # What the destination had acknowledged before: what a rollback restores. Null: it had acknowledged nothing.
     sa.Column("prior_payload", sa.Text),
     sa.Index("ix_intents_subject", "destination", "kind", "subject_id"),
+    sa.Index("ix_intents_kind", "kind", "as_of"),
 )
 
 # What each destination has acknowledged: the state that the next plan is compared with.

@@ -8,7 +8,7 @@ touches the path.
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,6 +73,10 @@ def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Pat
     process keeps it longer than `wait_seconds`.
     """
     path = settings.warehouse_path if is_embedded(settings) else settings.home / "warehouse.postgresql"
+    if path in _kept:
+        _kept[path].close()
+        yield path
+        return
     with exclusive(path.with_name(path.name + ".lock"), "warehouse", wait_seconds):
         yield path
 
@@ -80,8 +84,57 @@ def held(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[Pat
 @contextmanager
 def connect(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
     """An exclusive connection to the warehouse; closed, and the file free again, when the block ends."""
+    if kept := _kept.get(settings.warehouse_path):
+        with kept.another(wait_seconds) as connection:
+            yield connection
+        return
     with held(settings, wait_seconds) as path, opened(path, wait_seconds) as connection:
         yield connection
+
+
+class _Kept:
+    """One file that this process holds, opened once for all connections until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = ExitStack()
+        self._database: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def another(self, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with temporary tables of its own."""
+        if self._database is None:
+            self._database = self._opened.enter_context(opened(self._path, wait_seconds))
+        with self._database.cursor() as connection:
+            connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")
+            yield connection
+
+    def close(self) -> None:
+        """Leave the file to somebody else in this process; the next connection opens it again."""
+        self._database = None
+        self._opened.close()
+
+
+_kept: dict[Path, _Kept] = {}
+
+
+@contextmanager
+def kept_open(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    """Hold the embedded warehouse for several stages in this process, which then open its file once together.
+
+    A large file takes a moment to open and to close, and a pass would do so eight times. Other processes wait until the
+    block ends. Not for several threads.
+    """
+    if not is_embedded(settings) or settings.warehouse_path in _kept:
+        yield
+        return
+    with held(settings, wait_seconds) as path:
+        _kept[path] = _Kept(path)
+        try:
+            yield
+        finally:
+            _kept.pop(path).close()
 
 
 @contextmanager

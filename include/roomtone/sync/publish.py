@@ -103,6 +103,8 @@ def _publish(settings: Settings, current: Pass) -> dict[str, int]:
         copy = _copy(settings, current)
         with warehouse.opened(copy) if copy.is_file() else warehouse.connect(settings) as connection:
             gate.require_tables_of(connection, current)
+            # One thread: on two cores the other is left to the next pass.
+            connection.execute("set threads = 1")
             tables = _build(connection, current, draft, parquet)
         for file in sorted(parquet.iterdir()):
             sync_file(file)

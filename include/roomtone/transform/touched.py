@@ -74,6 +74,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class _LastPass:
+    sequence: int
     as_of: datetime
     project_hash: str
     policies_hash: str
@@ -109,7 +110,7 @@ def open_scope(
     if model_version != last.model_version:
         return Scope(f"model {model_version} came into force", 0, policies_hash)
     refresh(connection)
-    count = _touch(connection, last.as_of, as_of)
+    count = _touch(connection, last, as_of)
     everybody = _count(connection, _KEPT_IDENTITIES)
     if count > max(MOST_TOUCHED, MOST_TOUCHED_SHARE * everybody):
         return Scope(f"{count} of {everybody} customers are touched", count, policies_hash)
@@ -155,7 +156,7 @@ def _whole_because(last: _LastPass | None, as_of: datetime, project_hash: str, p
 
 def _take_last_pass(connection: Session) -> _LastPass | None:
     row = connection.execute(
-        "select as_of, project_hash, policies_hash, model_version, model_scored_at from raw.last_pass"
+        "select pass_sequence, as_of, project_hash, policies_hash, model_version, model_scored_at from raw.last_pass"
     ).fetchone()
     connection.execute("delete from raw.last_pass")
     return None if row is None else _LastPass(*row)
@@ -216,13 +217,15 @@ def _latest_model(connection: Session) -> tuple[str | None, datetime | None]:
     return (None, None) if row is None else (row[0], row[1])
 
 
-def _touch(connection: Session, since: datetime, as_of: datetime) -> int:
-    """Write the ids of all that is touched; returns how many customer ids they are."""
+def _touch(connection: Session, last: _LastPass, as_of: datetime) -> int:
+    """Write the ids of all that is touched since `last`; returns how many customer ids they are."""
     connection.execute("drop schema if exists touched cascade")
     connection.execute("create schema touched")
+    connection.execute("create table touched.since_pass (pass_sequence bigint)")
+    connection.execute("insert into touched.since_pass values (?)", [last.sequence])
     for kind in _KINDS:
         connection.execute(f"create table touched.{kind}_ids ({kind}_id varchar, step integer)")
-    _find_changed_records(connection, since, as_of)
+    _find_changed_records(connection, last.as_of, as_of)
     for table, key in _MIRRORED_FACTS.items():
         connection.execute("drop table if exists changed_" + table)
         connection.execute(

@@ -4,7 +4,7 @@
 
 from roomtone.contract import MESSAGE_CLASSES, RECOVERY_KINDS, SCOPES, TIERS
 from roomtone.validate.mart_suites import ACTIVE, FIX, KEY, TIER
-from roomtone.validate.rules import Suite, before, between, counted, not_null, one_of, unique
+from roomtone.validate.rules import ROWS, Suite, before, between, counted, not_null, one_of, unique
 
 PRIORITIES = ("low", "normal", "high", "urgent")
 
@@ -106,7 +106,11 @@ def _profile_properties() -> Suite:
             ),
             counted(
                 "e-mail addresses that several profiles share",
-                f"select count(*) - count(distinct lower(trim(email))) from {table} where trim(email) <> ''",
+                f"""
+                select count(*) - count(distinct address)
+                from (select lower(trim(email)) as address from {table} where trim(email) <> '')
+                where address in (select lower(trim(email)) from {ROWS})
+                """,
                 why="The platform knows one profile per address, so the rows would overwrite each other.",
                 columns=("email",),
                 severity="warning",

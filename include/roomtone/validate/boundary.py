@@ -14,7 +14,7 @@ import duckdb
 
 from roomtone.validate.expectations import Expectation, Verdict
 from roomtone.validate.report import Failure, TableResult
-from roomtone.validate.rules import Measure, RowRule, Suite
+from roomtone.validate.rules import ROWS, Measure, RowRule, Suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def judge(
         if not present:
             continue
         rules = [rule for rule in suite.rules if present.issuperset(rule.columns)]
-        count = _number(connection, f"select count(*) from {_rows(suite)}", {})
+        count = _number(connection, f"select count(*) from {suite.rows}", {})
         if isinstance(count, str):
             asked += [_Asked(suite, rule, None, count) for rule in rules]
         else:
@@ -81,9 +81,12 @@ def judge(
                 failures[suite.table] += _judged_rows(connection, evaluate, suite, rules, int(count))
             elif count:
                 asked += _counted_rows(connection, suite, rules, int(count))
-        if suite.is_slice and count == 0:
-            continue
-        asked += [_measured(connection, suite, measure, known, parameters) for measure in suite.measures]
+        is_empty_slice = suite.is_slice and count == 0
+        asked += [
+            _measured(connection, suite, measure, known, parameters)
+            for measure in suite.measures
+            if not (is_empty_slice and ROWS in measure.sql)
+        ]
     for item, is_met in _judged_counts(evaluate, asked):
         evaluated[item.suite.table] += 1
         if not is_met:
@@ -112,10 +115,6 @@ def failure_kind(error: BaseException) -> str:
     return f"failed with {type(error).__name__}"
 
 
-def _rows(suite: Suite) -> str:
-    return f"new_{suite.table.removeprefix('raw.')}" if suite.is_slice else suite.table
-
-
 def _presence(suite: Suite, present: frozenset[str]) -> _Asked:
     rule = Measure("table and its columns are there", "critical", _PRESENCE_WHY, "", suite.columns)
     missing = [column for column in suite.columns if column not in present]
@@ -133,7 +132,7 @@ def _judged_rows(
     if not wanted:
         return
     try:
-        frame = connection.execute(f"select {selected} from {_rows(suite)}").df()
+        frame = connection.execute(f"select {selected} from {suite.rows}").df()
         verdicts = evaluate(suite.table, frame, wanted)
     except Exception as error:  # noqa: BLE001 - whatever breaks, the pass must not count as validated
         yield from (_failure(suite, rule, f"could not be evaluated: {failure_kind(error)}") for rule in rules)
@@ -152,7 +151,7 @@ def _blamed(connection: duckdb.DuckDBPyConnection, suite: Suite, rule: Rule, obs
     failure = _failure(suite, rule, observed)
     if not isinstance(rule, RowRule) or not rule.blame:
         return failure
-    counts = connection.execute(f"select count(*), {', '.join(rule.blame.values())} from {_rows(suite)}").fetchone()
+    counts = connection.execute(f"select count(*), {', '.join(rule.blame.values())} from {suite.rows}").fetchone()
     total, *found = counts or (0,)
     blamed = {column: count for column, count in zip(rule.blame, found, strict=True) if count}
     told = ", ".join(f"{column} in {count}" for column, count in blamed.items())
@@ -164,7 +163,7 @@ def _counted_rows(
 ) -> Iterator[_Asked]:
     try:
         row = (
-            connection.execute(f"select {', '.join(rule.violations for rule in rules)} from {_rows(suite)}").fetchone()
+            connection.execute(f"select {', '.join(rule.violations for rule in rules)} from {suite.rows}").fetchone()
             if rules
             else ()
         )
@@ -190,7 +189,7 @@ def _measured(
     if isinstance(is_needless, str):
         value = is_needless
     elif not is_needless:
-        value = _number(connection, measure.sql, parameters)
+        value = _number(connection, measure.sql.replace(ROWS, suite.rows), parameters)
     if isinstance(value, str):
         return _Asked(suite, measure, None, value)
     limit = f" (at most {measure.maximum:g})" if measure.maximum else ""
@@ -208,17 +207,29 @@ def _number(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping
 
 
 def _judged_counts(evaluate: Evaluate, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, bool]]:
-    """Each item with whether it is met: all in one expectation, and only where that fails each in one of its own."""
+    """Each item with whether it is met: all in one expectation, and only where that fails those that look broken each
+    in one of its own, and the others in one again.
+    """
     numbers = {str(position): item.value for position, item in enumerate(asked) if item.value is not None}
     met: dict[str, bool] = {}
     broken: str | None = None
     try:
-        met = dict.fromkeys(numbers, True) if _all_met(evaluate, asked) else _met_each(evaluate, asked, numbers)
+        met = _met(evaluate, asked, numbers)
     except Exception as error:  # noqa: BLE001 - whatever breaks, the pass must not count as validated
         broken = f"could not be evaluated: {failure_kind(error)}"
     for position, item in enumerate(asked):
         told = item if broken is None else replace(item, value=None, observed=broken)
         yield told, met.get(str(position), False)
+
+
+def _met(evaluate: Evaluate, asked: Sequence[_Asked], numbers: Mapping[str, float | None]) -> dict[str, bool]:
+    if _all_met(evaluate, asked):
+        return dict.fromkeys(numbers, True)
+    fitting = [item for item in asked if item.value is not None and item.value <= item.maximum]
+    if not _all_met(evaluate, fitting):
+        return _met_each(evaluate, asked, numbers)
+    others = {position: value for position, value in numbers.items() if asked[int(position)] not in fitting}
+    return dict.fromkeys(numbers, True) | _met_each(evaluate, asked, others)
 
 
 def _all_met(evaluate: Evaluate, asked: Sequence[_Asked]) -> bool:

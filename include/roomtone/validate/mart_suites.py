@@ -4,7 +4,7 @@
 
 from roomtone.contract import MESSAGE_CLASSES, RECOVERY_KINDS, SCOPES, SENTIMENTS, STREAMS, TIERS
 from roomtone.validate.raw_suites import literal_values
-from roomtone.validate.rules import Measure, Suite, before, between, counted, not_null, one_of, sums_to, unique
+from roomtone.validate.rules import ROWS, Measure, Suite, before, between, counted, not_null, one_of, sums_to, unique
 
 STATES = (*TIERS.values(), "recovering")
 TRIGGER_STATUSES = ("due", "held_out", "blocked", "sent", "expired", "cancelled")
@@ -51,7 +51,7 @@ def _not_empty(table: str, source: str, condition: str = "true") -> Measure:
     )
 
 
-def _overlaps(table: str, partition: str) -> Measure:
+def _overlaps(partition: str) -> Measure:
     return counted(
         f"intervals that overlap per {partition.replace(', ', ' and ')}",
         f"""
@@ -61,7 +61,7 @@ def _overlaps(table: str, partition: str) -> Measure:
                     partition by {partition} order by valid_from, valid_to
                     rows between unbounded preceding and 1 preceding
                 ) as earlier_to
-            from {table}
+            from {ROWS}
         ) where valid_from < earlier_to
         """,
         why="Two intervals at one instant give two answers to one question; the union of causes has exactly one.",
@@ -69,13 +69,13 @@ def _overlaps(table: str, partition: str) -> Measure:
     )
 
 
-def _unknown_ids(table: str, column: str, source: str, key: str) -> Measure:
+def _unknown_ids(column: str, source: str, key: str) -> Measure:
     """Broken by an element of the comma-joined `column` that is no `key` of `source`, lists alike counted once."""
     return counted(
         f"{column} that are not in {source}",
         f"""
         select count(*)
-        from (select unnest(string_split(ids, ',')) as named_id from (select distinct {column} as ids from {table}))
+        from (select unnest(string_split(ids, ',')) as named_id from (select distinct {column} as ids from {ROWS}))
             as named
         where named_id <> '' and not exists (select 1 from {source} as known where known.{key} = named.named_id)
         """,
@@ -147,7 +147,7 @@ def _state_changes() -> Suite:
             *between("tier", min(TIERS), max(TIERS), why=TIER),
             *before("valid_from", "valid_to", why="An empty or backward interval is a state that nobody was ever in."),
         ),
-        (_overlaps(table, "customer_id"), _not_empty(table, "marts.dim_customers")),
+        (_overlaps("customer_id"), _not_empty(table, "marts.dim_customers")),
         next_step=FIX,
     )
 
@@ -259,7 +259,7 @@ def _causes() -> Suite:
         (
             counted(
                 f"causes planned to end later than {MAX_PAUSE_DAYS} days after their latest evidence",
-                f"select count(*) from {table} where latest_evidence_at is null"
+                f"select count(*) from {ROWS} where latest_evidence_at is null"
                 f" or planned_end_at > latest_evidence_at + interval {MAX_PAUSE_DAYS} day",
                 why="The hard cap is the promise that silence ends by itself, even if roomtone stops.",
                 columns=("planned_end_at", "latest_evidence_at"),
@@ -268,7 +268,7 @@ def _causes() -> Suite:
                 "causes that pause an unknown scope",
                 f"""
                 select count(*)
-                from (select unnest(string_split(scopes, ',')) as scope from (select distinct scopes from {table}))
+                from (select unnest(string_split(scopes, ',')) as scope from (select distinct scopes from {ROWS}))
                     as part
                 where {unknown}
                 """,
@@ -277,7 +277,7 @@ def _causes() -> Suite:
             ),
             counted(
                 "causes whose rule and version were never published",
-                f"select count(*) from {table} as cause"
+                f"select count(*) from {ROWS} as cause"
                 " where not exists (select 1 from raw.suppression_policies as policy"
                 " where policy.policy_id = cause.policy_id and policy.policy_version = cause.policy_version)",
                 why="A pause must lead back to a rule that a person wrote.",
@@ -286,7 +286,7 @@ def _causes() -> Suite:
             ),
             counted(
                 "severe causes that rest on a score alone",
-                f"select count(*) from {table} as cause"
+                f"select count(*) from {ROWS} as cause"
                 " join raw.suppression_policies as policy using (policy_id, policy_version)"
                 " where cause.tier = 3 and policy.start_kind = 'sentiment'",
                 why="Tier 3 needs a fact or a person's label.",
@@ -323,15 +323,15 @@ def _suppressions() -> Suite:
             *between("tier", 0, max(TIERS), why=TIER),
         ),
         (
-            _overlaps(table, "customer_id, scope"),
+            _overlaps("customer_id, scope"),
             counted(
                 "suppressions without a cause",
-                f"select count(*) from {table} where coalesce(cause_ids, '') = '' and coalesce(override_ids, '') = ''",
+                f"select count(*) from {ROWS} where coalesce(cause_ids, '') = '' and coalesce(override_ids, '') = ''",
                 why="Nobody is kept from mail without a reason that can be shown: a cause or a person's override.",
                 columns=("cause_ids", "override_ids"),
             ),
-            _unknown_ids(table, "cause_ids", "marts.fct_suppression_causes", "cause_id"),
-            _unknown_ids(table, "override_ids", "raw.overrides", "override_id"),
+            _unknown_ids("cause_ids", "marts.fct_suppression_causes", "cause_id"),
+            _unknown_ids("override_ids", "raw.overrides", "override_id"),
             counted(
                 "active suppressions whose planned end has passed",
                 f"select count(*) from {table} where {ACTIVE} and planned_end_at <= $as_of",
@@ -341,7 +341,7 @@ def _suppressions() -> Suite:
             counted(
                 "active suppressions without a decision to pause",
                 f"""
-                select count(*) from {table} as pause
+                select count(*) from {ROWS} as pause
                 where {ACTIVE} and not exists (
                     select 1 from marts.fct_decisions as decision
                     where decision.customer_id = pause.customer_id

@@ -19,10 +19,13 @@ it is neither synced nor published. A warning only tells. A table, a column or a
 Great Expectations, count as critical failures. Results (counts, never a row) are kept in the operational store's
 table `validations`.
 
-Every table below must exist with the columns that its rules and the destinations read. Raw streams are checked as far
-as they were loaded since the last valid pass. Up to {MAX_FRAME_ROWS:,} rows Great Expectations sees the rows
-themselves; beyond, DuckDB counts the rows that break a rule and Great Expectations judges the counts, because the
-copy grows with the rows and the counts hardly do."""
+Every table below must exist with the columns that its rules and the destinations read. Raw streams and scores are
+checked as far as they were loaded since the last valid pass. Marts and activations are checked as a whole after a pass
+over everybody, after a pass that was not valid, and once an hour; between, those rows are whose keys the pass has
+computed. In a whole look Great Expectations sees the rows of a table of up to {MAX_FRAME_ROWS:,} themselves; beyond,
+and between two whole looks, DuckDB counts the rows that break a rule and Great Expectations judges the counts, because
+the copy grows with the rows and the counts hardly do.
+"""
 
 _TAIL = """
 ## Releases

@@ -5,7 +5,7 @@
 from typing import Any, Literal, get_args, get_origin
 
 from roomtone.contract import LANDED_COLUMNS, SENTIMENTS, STREAMS, Stream
-from roomtone.validate.rules import Measure, RowRule, Suite, between, counted, not_null, one_of, sums_to
+from roomtone.validate.rules import ROWS, Measure, RowRule, Suite, between, counted, not_null, one_of, sums_to
 
 # What `transform` copies into the warehouse at the beginning of each pass; models read nothing else from outside.
 CONTROL_TABLES = (
@@ -133,7 +133,6 @@ def _loads() -> Suite:
 
 
 def _stream(stream: Stream) -> Suite:
-    table = f"new_{stream.name}"
     names = stream.landed_schema.names
     rules: list[RowRule] = [
         *not_null(
@@ -156,18 +155,18 @@ def _stream(stream: Stream) -> Suite:
     measures = [
         counted(
             "records received in the future",
-            f"select count(*) from {table} where received_at > $received_until",
+            f"select count(*) from {ROWS} where received_at > $received_until",
             why="A load from the future means a wrong clock, and every waiting time computed from it would be wrong.",
         ),
         counted(
             "records dated before 2000",
-            f"select count(*) from {table} where version_at < timestamp '2000-01-01'",
+            f"select count(*) from {ROWS} where version_at < timestamp '2000-01-01'",
             why="Such a date is usually an empty field turned into a number.",
             severity="warning",
         ),
         counted(
             "records dated after this pass",
-            f"select count(*) from {table} where version_at > $as_of + interval 5 minute",
+            f"select count(*) from {ROWS} where version_at > $as_of + interval 5 minute",
             why="They do not exist yet for this pass; many of them mean a source with a wrong clock or zone.",
             severity="warning",
         ),
@@ -177,7 +176,7 @@ def _stream(stream: Stream) -> Suite:
         measures.append(
             counted(
                 f"records whose {key} is not in {target}",
-                f"select count(*) from {table} as new"
+                f"select count(*) from {ROWS} as new"
                 f" where not exists (select 1 from raw.{target} as known where known.id = new.{key})",
                 why="The other record may only be late; if it stays away, its rows count for nobody.",
                 tables=(f"raw.{target}",),
@@ -232,13 +231,17 @@ def _scores() -> Suite:
                 """
                 select coalesce(avg(case when scores.message_id is null then 1.0 else 0.0 end), 0)
                 from (select distinct id from new_messages where author = 'customer') as new
-                left join (select distinct message_id from raw.message_scores) as scores on scores.message_id = new.id
+                left join (
+                    select distinct message_id from raw.message_scores
+                    where message_id in (select id from new_messages)
+                ) as scores on scores.message_id = new.id
                 """,
                 why="An unscored message starts no pause: its ticket goes to people, but marketing goes on.",
                 severity="warning",
                 maximum=MAX_UNSCORED_SHARE,
             ),
         ),
+        is_slice=True,
         next_step=_FIX_SCORES,
     )
 
@@ -255,7 +258,10 @@ def _concepts() -> Suite:
                 """
                 select count(*)
                 from (select distinct id from new_messages where author = 'customer' and body is not null) as new
-                left join (select distinct message_id from raw.message_concepts) as known on known.message_id = new.id
+                left join (
+                    select distinct message_id from raw.message_concepts
+                    where message_id in (select id from new_messages)
+                ) as known on known.message_id = new.id
                 where known.message_id is null
                 """,
                 why="Such a message repeats nothing and is repeated by none, whatever it says.",

@@ -22,7 +22,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class TableResult:
-    """The verdict on one table at one boundary. `count_rows` is what the rules looked at (for raw: the new slice)."""
+    """The verdict on one table at one boundary. `count_rows` is what the rules looked at."""
 
     boundary: Boundary
     table: str

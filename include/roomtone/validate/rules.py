@@ -11,6 +11,10 @@ from typing import Any
 
 from roomtone.validate.report import Boundary, Severity
 
+# In a measure's SQL: the rows that the suite looks at.
+ROWS = "{rows}"
+_UNIQUE = "one row per "
+
 
 @dataclass(frozen=True)
 class RowRule:
@@ -37,8 +41,8 @@ class Measure:
     """One number that must not exceed `maximum`.
 
     `sql` selects exactly one number and may use $as_of (the pass's instant) and $received_until (the latest instant at
-    which a record can have been received); `tables` are the other tables it reads. Where `unless` selects true, the
-    number is 0 without being counted.
+    which a record can have been received), and {rows} for the rows that the suite's row rules look at; `tables` are the
+    other tables it reads. Where `unless` selects true, the number is 0 without being counted.
     """
 
     name: str
@@ -55,7 +59,8 @@ class Measure:
 class Suite:
     """The rules of one table.
 
-    With `is_slice` the row rules look only at what was loaded since the last validated pass.
+    With `is_slice` the row rules, and what measures call {rows}, look only at what was loaded or computed since the
+    last validated pass.
     """
 
     boundary: Boundary
@@ -66,6 +71,17 @@ class Suite:
     extra_columns: tuple[str, ...] = ()
     is_slice: bool = False
     next_step: str = field(default="", kw_only=True)
+
+    @property
+    def rows(self) -> str:
+        """The table, or the temporary one that holds its slice."""
+        return f"new_{self.table.rpartition('.')[2]}" if self.is_slice else self.table
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that the first rule wants to be unique."""
+        first = self.rules[0] if self.rules else None
+        return first.columns if first is not None and first.name.startswith(_UNIQUE) else ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -104,7 +120,7 @@ def unique(*columns: str, why: str, severity: Severity = "critical") -> tuple[Ro
     filled = " and ".join(f'"{column}" is not null' for column in columns)
     return (
         RowRule(
-            name=f"one row per {' x '.join(columns)}",
+            name=f"{_UNIQUE}{' x '.join(columns)}",
             severity=severity,
             why=why,
             columns=columns,
