@@ -1,18 +1,20 @@
-"""A process that stops within a write to the operational store: who has to wait, for how long, and what is said."""
+"""A store that a process keeps, stopped within a write or for a whole pass: who has to wait, how long, what is said."""
 
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 
+from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
-from roomtone.stores import operational
+from roomtone.stores import operational, warehouse
 from roomtone.stores.operational import OperationalStore, StoreLockedError, passes
 from transform.test_parity import server as server  # noqa: PLC0414 - a fixture
 
@@ -120,3 +122,55 @@ def test_another_fault_of_the_store_is_not_called_a_lock(settings: Settings) -> 
     with pytest.raises(sa.exc.OperationalError), store.begin() as connection:
         connection.exec_driver_sql("select * from nowhere")
     store.close()
+
+
+def refused_in_a_child(settings: Settings) -> bool:
+    """Whether another process cannot have the warehouse."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with suppress(RoomtoneError), warehouse.connect(settings, 0.2):
+                code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_a_warehouse_that_is_kept_open_is_opened_once_and_held_until_the_end(settings: Settings) -> None:
+    with warehouse.kept_open(settings):
+        with warehouse.connect(settings) as connection:
+            connection.execute("create table kept as select 1 as number")
+            connection.execute("create temporary table passing as select 1 as number")
+        with warehouse.connect(settings) as connection:
+            assert connection.execute("select * from kept").fetchall() == [(1,)]
+            with pytest.raises(duckdb.CatalogException, match="passing"):
+                connection.execute("select * from passing")
+        with warehouse.held(settings) as path, duckdb.connect(str(path), config={"threads": 1}) as other:
+            other.execute("insert into kept values (2)")
+        with warehouse.connect(settings) as connection:
+            assert len(connection.execute("select * from kept").fetchall()) == 2
+            connection.begin()
+            connection.execute("delete from kept")
+    with warehouse.connect(settings) as connection:
+        assert len(connection.execute("select * from kept").fetchall()) == 2, "what was not committed is gone"
+
+
+def test_who_wants_a_warehouse_that_is_kept_open_waits(settings: Settings, tmp_path: Path) -> None:
+    taken, done = tmp_path / "taken", tmp_path / "done"
+    child = os.fork()
+    if child == 0:
+        try:
+            with warehouse.kept_open(settings):
+                with warehouse.connect(settings):
+                    taken.touch()
+                while not done.exists():
+                    time.sleep(0.02)
+        finally:
+            os._exit(0)
+    while not taken.exists():
+        time.sleep(0.02)
+    assert refused_in_a_child(settings)
+    done.touch()
+    os.waitpid(child, 0)
+    assert not refused_in_a_child(settings)
