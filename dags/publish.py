@@ -8,7 +8,8 @@ Reads the warehouse. Writes `ROOMTONE_HOME/published/`; readers of the file that
 
 ### When it fails
 BI keeps the marts of the pass before, complete and consistent; pauses and offers do not depend on it. The next
-validated pass publishes again. See docs/runbooks/publish.md.
+validated pass publishes again. A skipped run is none: the marts were too young for what they cost to publish. See
+docs/runbooks/publish.md.
 """
 
 from typing import Any

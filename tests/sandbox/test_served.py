@@ -32,6 +32,18 @@ def test_the_clock_runs_by_itself_and_never_goes_back(served: Any) -> None:
         assert httpx.post(f"{served.url}/clock", content=body, trust_env=False).status_code == 400, body
 
 
+def test_the_clock_of_a_machine_may_be_wrong(served: Any) -> None:
+    def ahead() -> float:
+        shown, true = (datetime.fromisoformat(served.get(path)["now"]) for path in ("/machine-clock", "/clock"))
+        return (shown - true).total_seconds()
+
+    for seconds in (3600, -3600, 0):
+        httpx.post(f"{served.url}/machine-clock", json={"ahead_seconds": seconds}, trust_env=False).raise_for_status()
+        assert seconds - 2 < ahead() <= seconds
+    for body in ("{}", "[]", "no", '{"ahead_seconds": "much"}'):
+        assert httpx.post(f"{served.url}/machine-clock", content=body, trust_env=False).status_code == 400, body
+
+
 def test_it_answers_hundreds_of_calls_a_second(served: Any) -> None:
     with served.client("zendesk") as client:
         began = time.monotonic()

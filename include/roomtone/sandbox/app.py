@@ -39,6 +39,7 @@ class Sandbox:
     def __init__(self, world: World, spec_check: SpecCheck | None = None, call_seconds: float | None = None) -> None:
         self.world = world
         self.clock = SandboxClock(world.plan.start, call_seconds)
+        self._machine_is_ahead = timedelta()
         self.webhooks = WebhookSender(world.plan.seed, world.witness)
         world.helpdesk.listeners.append(self.webhooks)
         self._load = Load(world)
@@ -116,6 +117,18 @@ class Sandbox:
             return JSONResponse({"error": f"clock: {error}; send advance_seconds or a later now"}, 400)
         ran = self.world.advance(to)
         return JSONResponse({"now": rfc3339(to), "happenings": ran})
+
+    async def show_machine_clock(self, _: Request) -> Response:
+        """What a machine shows whose clock may be wrong: a roomtone's, by ROOMTONE_CLOCK_URL."""
+        return JSONResponse({"now": rfc3339(self.clock.now() + self._machine_is_ahead)})
+
+    async def put_machine_clock_wrong(self, request: Request) -> Response:
+        """`{"ahead_seconds": n}`: so far ahead of the brand's clock, or behind it, from now on."""
+        try:
+            self._machine_is_ahead = timedelta(seconds=float(json.loads(await request.body())["ahead_seconds"]))
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            return JSONResponse({"error": f"machine clock: {error}; send ahead_seconds"}, 400)
+        return await self.show_machine_clock(request)
 
     async def subscribe(self, request: Request) -> Response:
         """`{"url", "secret", "twice_share", "late_share"}`: events of tickets go there from now on; `{}` ends it."""
@@ -235,6 +248,8 @@ def make_app(sandbox: Sandbox) -> FastAPI:
     app = FastAPI(title="roomtone sandbox", lifespan=lifespan, openapi_url=None)
     app.add_route("/clock", sandbox.show_clock, methods=["GET"])
     app.add_route("/clock", sandbox.move_clock, methods=["POST"])
+    app.add_route("/machine-clock", sandbox.show_machine_clock, methods=["GET"])
+    app.add_route("/machine-clock", sandbox.put_machine_clock_wrong, methods=["POST"])
     app.add_route("/webhooks", sandbox.show_webhooks, methods=["GET"])
     app.add_route("/webhooks", sandbox.subscribe, methods=["POST"])
     app.add_route("/messages", sandbox.write, methods=["POST"])

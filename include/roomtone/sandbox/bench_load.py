@@ -5,6 +5,7 @@ The phases are compressed by default; whole ones are `--outage-minutes 60 --burs
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from threading import Timer
 from typing import Any
 
 import psutil
@@ -42,6 +44,7 @@ _OBJECTIVE_SECONDS = 10.0
 _FEW_BUT_UPSET = 0.5
 # What grows in a home.
 _SOAKED = ("warehouse.duckdb", "operational.db", "raw", "extract", "published", "airflow", "logs")
+_SMALL_FILE = 1 << 16
 _BACKLOG_AGE = timedelta(hours=12)
 _HOLD_WAREHOUSE = """
 import sys, time
@@ -74,10 +77,12 @@ class Bench:
         upset_share: float | None = None,
     ) -> dict[str, Any]:
         """Pour messages in, do `at` once after so many seconds, wait until nothing waits; returns what was measured."""
-        seen, load, begun = (
+        load = Load(self.brand, upset_share or self.options.upset_share)
+        seen, begun, began_at, began = (
             self.brand.last_entry(),
-            Load(self.brand, upset_share or self.options.upset_share),
             time.monotonic(),
+            datetime.now(UTC),
+            self.brand.now(),
         )
         is_done = False
         for gone in load.pour(due):
@@ -88,6 +93,7 @@ class Bench:
         poured = time.monotonic()
         is_drained = measuring.wait_until_drained(self.brand, self.airflow, self.store, self.options.patience_seconds)
         log = self.brand.log(seen)
+        late = self._late(load, log)
         recovery = [entry["unique_id"] for entry in log if entry["kind"] == "event_received"]
         return {
             "phase": name,
@@ -95,10 +101,13 @@ class Bench:
             "poured_seconds": round(poured - begun, 1),
             "backlog_gone_after_seconds": round(time.monotonic() - poured, 1) if is_drained else None,
             "seconds": measuring.latencies(load.upset_at, log),
-            "late_writers": self._late(load, log),
+            "late_writers": len(late),
+            # From here on the objective was met.
+            "last_late_writer_after_seconds": round((max(late) - began).total_seconds(), 1) if late else None,
             "repeated_recovery_events": len(recovery) - len(set(recovery)),
             "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
             "violations": sum(entry["kind"] == "violation" for entry in log),
+            "alerts": sorted({f"{alert.kind} {alert.subject}" for alert in alerts_since(self.store, began_at)}),
             "load_average": [round(value, 1) for value in os.getloadavg()],
         }
 
@@ -194,14 +203,14 @@ class Bench:
         body = json.dumps({"type": stream, "data": record}).encode()
         return inbox.Delivery("generic", None, body, body, datetime.now(UTC))
 
-    def _late(self, load: Load, log: Sequence[dict[str, Any]]) -> int:
-        """Upset writers whose pause took longer than the objective."""
-        first: dict[str, float] = {}
+    def _late(self, load: Load, log: Sequence[dict[str, Any]]) -> list[datetime]:
+        """When those upset writers wrote whose pause took longer than the objective."""
+        first: dict[str, datetime] = {}
         for entry in log:
-            key = entry.get("external_id")
-            if entry["kind"] == "profile_updated" and key in load.upset_at:
-                first.setdefault(key, (instant(entry["at"]) - load.upset_at[key]).total_seconds())
-        return sum(seconds > _OBJECTIVE_SECONDS for seconds in first.values())
+            if entry["kind"] == "profile_updated" and entry.get("external_id") in load.upset_at:
+                first.setdefault(entry["external_id"], instant(entry["at"]))
+        wrote = load.upset_at
+        return [wrote[key] for key, at in first.items() if (at - wrote[key]).total_seconds() > _OBJECTIVE_SECONDS]
 
     def kill(self, name: str) -> None:
         """End a component at once, and start it again two seconds later."""
@@ -230,6 +239,33 @@ class Bench:
         """Let another process hold the warehouse."""
         environ = process_environment() | {"ROOMTONE_HOME": str(self.settings.home)}
         subprocess.Popen([sys.executable, "-c", _HOLD_WAREHOUSE, str(seconds)], env=environ)
+
+    def fill_disk(self, seconds: float) -> None:
+        """No file grows any more, of Airflow or of its tasks, as on a full disk; what has ended of it is started again
+        when there is room.
+        """
+        self._limit_files(_SMALL_FILE)
+        Timer(seconds, self._free_disk).start()
+
+    def _free_disk(self) -> None:
+        self._limit_files(psutil.RLIM_INFINITY)
+        for position, process in enumerate(self.airflow.started):
+            if not process.is_alive():
+                self.airflow.restart(position)
+
+    def _limit_files(self, size: int) -> None:
+        for process in self.airflow.started:
+            with suppress(psutil.NoSuchProcess):
+                leader = psutil.Process(process.pid)
+                for member in (leader, *leader.children(recursive=True)):
+                    with suppress(psutil.NoSuchProcess):
+                        member.rlimit(psutil.RLIMIT_FSIZE, (size, psutil.RLIM_INFINITY))
+
+    def put_clock_wrong(self, seconds: float) -> None:
+        """The clock by which passes are made is an hour ahead for a while, and then an hour behind."""
+        turns = ((0.0, 3600.0), (seconds, -3600.0), (2 * seconds, 0.0))
+        for after, ahead in turns:
+            Timer(after, self.brand.post, ("/machine-clock", {"ahead_seconds": ahead})).start()
 
     def freeze_brand(self, seconds: float) -> None:
         """The vendors do not answer for a while."""
@@ -261,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             url = measuring.start_brand(home, run_folder, options.customers, options.history)
         settings = launcher.sandbox_settings(base, home, url, SECRET)
+        settings = dataclasses.replace(settings, clock_url=f"{url}/machine-clock")
         bench = Bench(settings, run_folder, options)
         bench.brand = Brand(url)
         if options.history and not options.resume:
@@ -318,6 +355,8 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
         "triggerer": fault("triggerer killed", lambda: bench.kill("triggerer")),
         "worker": fault("worker killed", bench.kill_worker),
         "warehouse": fault("warehouse locked", lambda: bench.lock_warehouse(options.locked_seconds)),
+        "disk": fault("disk full", lambda: bench.fill_disk(options.full_seconds)),
+        "clock": fault("clock wrong", lambda: bench.put_clock_wrong(options.wrong_seconds)),
         "vendors": fault("vendors silent", lambda: bench.freeze_brand(options.silent_seconds)),
         # The guardrail holds the pauses of a whole backlog, and all later ones, until somebody has looked.
         "backlog": lambda: bench.drain(options.backlog),
@@ -327,7 +366,7 @@ def _phases(bench: Bench, base: Settings) -> dict[str, Callable[[], dict[str, An
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-load", description=__doc__)
-    every = "rhythm,steady,outage,burst,scheduler,api-server,triggerer,worker,warehouse,vendors,backlog,soak"
+    every = "rhythm,steady,outage,burst,scheduler,api-server,triggerer,worker,warehouse,disk,clock,vendors,backlog,soak"
     parser.add_argument("--phases", type=lambda text: text.split(","), default=every.split(","))
     parser.add_argument("--customers", type=int, default=4000)
     parser.add_argument(
@@ -345,6 +384,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--soak-days", type=int, default=4)
     parser.add_argument("--fault-minutes", type=float, default=1.5)
     parser.add_argument("--locked-seconds", type=float, default=60.0)
+    parser.add_argument("--full-seconds", type=float, default=30.0)
+    parser.add_argument("--wrong-seconds", type=float, default=30.0, help="ahead, and as long behind")
     parser.add_argument("--silent-seconds", type=float, default=30.0)
     parser.add_argument("--patience-seconds", type=float, default=900.0)
     return parser
