@@ -206,12 +206,41 @@ def test_profiles_are_read_on_from_where_patience_ended(
     monkeypatch.setattr(klaviyo, "_PROFILE_PAGE", "20")
     desk = _desk(sandbox, tmp_path, ROOMTONE_KLAVIYO_BUDGET_SECONDS="3")
     known = [0]
-    for _ in range(12):
-        report = extract(desk.settings, "klaviyo", now(desk.settings))
-        known.append(len({row["id"] for row in desk.rows("customers", "klaviyo")}))
-        if not report.unfinished:
-            break
-    assert not report.unfinished
+
+    def read_on() -> int:
+        """How many profiles runs read until one comes to its end."""
+        count = 0
+        for _ in range(12):
+            report = extract(desk.settings, "klaviyo", now(desk.settings))
+            count += report.streams["customers"].read
+            known.append(len({row["id"] for row in desk.rows("customers", "klaviyo")}))
+            if not report.unfinished:
+                return count
+        raise AssertionError(f"{count} profiles read, and no end")
+
+    read_on()
+    profiles = [c["klaviyo_profile_id"] for c in sandbox.get("/truth")["customers"] if c["klaviyo_profile_id"]]
     assert len(known) > 3
     assert known == sorted(known)
-    assert known[-1] == sum(c["klaviyo_profile_id"] is not None for c in sandbox.get("/truth")["customers"])
+    assert known[-1] == len(profiles)
+    for profile in profiles:
+        _set_property(sandbox, profile)
+    assert read_on() >= len(profiles)
+    # What has changed within a minute is read again once, in case it was shown late, and not for ever.
+    for _ in range(2):
+        sandbox.advance(3600)
+        count = read_on()
+    assert count < len(profiles) // 2
+
+
+def test_a_page_that_the_platform_no_longer_knows_is_begun_anew(
+    sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(klaviyo, "PROFILE_CALLS", 2)
+    monkeypatch.setattr(klaviyo, "_PROFILE_PAGE", "20")
+    monkeypatch.setattr(klaviyo, "_page_cursor", lambda _: "gone")
+    desk = _desk(sandbox, tmp_path, ROOMTONE_KLAVIYO_BUDGET_SECONDS="3")
+    for _ in range(2):
+        assert extract(desk.settings, "klaviyo", now(desk.settings)).unfinished
+    monkeypatch.setattr(klaviyo, "PROFILE_CALLS", 1000)
+    assert not extract(desk.settings, "klaviyo", now(desk.settings)).unfinished

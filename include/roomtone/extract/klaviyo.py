@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 from roomtone.contract import SCOPES
 from roomtone.errors import RoomtoneError
-from roomtone.extract.http import Pace, VendorApi
+from roomtone.extract.http import Pace, RefusalError, VendorApi
 from roomtone.extract.received import Cursors, Record, Refused
 from roomtone.settings import Connection
 
@@ -52,8 +53,9 @@ class KlaviyoSource:
     """Reads all campaigns and flows, and of profiles and events what is new.
 
     Cursors: `profiles_since` and `events_since` (greatest time read), `deep_at` and `profiles_deep_at` (when more than
-    the newest was last read again), `scopes` (the scope of each campaign when last seen, and since when if its tags
-    changed).
+    the newest was last read again), `profiles_read_at` (when the last whole list of changed profiles was begun),
+    `profiles_left` (where one goes on that has not come to its end), `scopes` (the scope of each campaign when last
+    seen, and since when if its tags changed).
     """
 
     def __init__(self, connection: Connection, as_of: datetime) -> None:
@@ -80,21 +82,34 @@ class KlaviyoSource:
         A change while paging moves a profile to the end, where this run or the next finds it.
         """
         newest = _instant(cursors.get("profiles_since", _BEGINNING))
-        is_deep = self._as_of - _instant(cursors.get("profiles_deep_at", _BEGINNING)) >= _PROFILE_DEEP_EVERY
-        since = newest - (_PROFILE_DEEP_OVERLAP if is_deep else _PROFILE_OVERLAP)
+        left = cursors.get("profiles_left") or self._profiles_due(cursors, newest)
         params = {
             "sort": "updated",
-            "filter": f"greater-than(updated,{since:%Y-%m-%dT%H:%M:%SZ})",
+            "filter": f"greater-than(updated,{_instant(left['since']):%Y-%m-%dT%H:%M:%SZ})",
             "page[size]": _PROFILE_PAGE,
             "additional-fields[profile]": "subscriptions",
         }
-        for page in self._pages(api, "/api/profiles", params, self._profile_pace):
+        for page in self._pages(api, "/api/profiles", params, self._profile_pace, left.get("cursor")):
             for profile in self._rows(page):
                 newest = max(newest, _instant(_attributes(profile).get("updated")))
                 yield _profile(profile)
             cursors["profiles_since"] = newest.isoformat()
-        if is_deep:
-            cursors["profiles_deep_at"] = self._as_of.isoformat()
+            cursors["profiles_left"] = {**left, "cursor": _page_cursor(page)}
+        cursors.pop("profiles_left", None)
+        cursors["profiles_read_at"] = left["begun_at"]
+        if left["is_deep"]:
+            cursors["profiles_deep_at"] = left["begun_at"]
+
+    def _profiles_due(self, cursors: Cursors, newest: datetime) -> dict[str, Any]:
+        """A new list: of the changes that the last one has not shown, or may have been too early for.
+
+        Not simply of the newest minute again: a first sync changes everybody's profile within one.
+        """
+        is_deep = self._as_of - _instant(cursors.get("profiles_deep_at", _BEGINNING)) >= _PROFILE_DEEP_EVERY
+        read_at = _instant(cursors.get("profiles_read_at", _BEGINNING))
+        shown_by = read_at - (_PROFILE_DEEP_OVERLAP if is_deep else _PROFILE_OVERLAP)
+        since = min(newest, shown_by) if "profiles_read_at" in cursors else newest
+        return {"since": since.isoformat(), "begun_at": self._as_of.isoformat(), "is_deep": is_deep}
 
     def _read_campaigns(self, api: VendorApi, cursors: Cursors) -> Iterator[Record]:
         """All of them, each time: a new tag does not move a campaign's `updated_at`."""
@@ -133,9 +148,15 @@ class KlaviyoSource:
             cursors["deep_at"] = self._as_of.isoformat()
 
     def _pages(
-        self, api: VendorApi, path: str, params: Mapping[str, str], pace: Pace | None = None
+        self, api: VendorApi, path: str, params: Mapping[str, str], pace: Pace | None = None, after: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        page = api.get(path, params, pace)
+        """Pages of a list, from the first one on or from the page `after`, where the vendor still knows that."""
+        try:
+            page = api.get(path, {**params, "page[cursor]": after} if after else params, pace)
+        except RefusalError:
+            if not after:
+                raise
+            page = api.get(path, params, pace)
         seen: set[str] = set()
         while True:
             yield page
@@ -270,6 +291,13 @@ def _consent(found: dict[str, Any], channel: str) -> object:
     for name in (channel, "marketing", "consent"):
         node = node.get(name) if isinstance(node, dict) else None
     return False if node is None else node
+
+
+def _page_cursor(page: Mapping[str, Any]) -> str | None:
+    """The cursor of the page that follows, None at the end."""
+    links = page.get("links")
+    link = links.get("next") if isinstance(links, dict) else None
+    return dict(parse_qsl(link.partition("?")[2])).get("page[cursor]") if isinstance(link, str) else None
 
 
 def _instant(text: object) -> datetime:
