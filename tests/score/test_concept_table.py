@@ -50,6 +50,21 @@ def test_batches_and_their_order_change_nothing(settings: Settings) -> None:
     assert table(settings) == expected
 
 
+def test_a_year_of_texts_is_read_in_parts(settings: Settings) -> None:
+    """More than two parts of it: DuckDB has been seen to stop for ever in the query of one."""
+    count = 45_000
+    schema = STREAMS["messages"].landed_schema.append(pa.field("load_id", pa.string()))
+    row = history().tables["messages"][0] | {"load_id": "year"}
+    rows = [row | {"id": f"m{number}", "body": f"Where is order {number}?"} for number in range(count)]
+    with warehouse.connect(settings) as connection:
+        loading.ensure_raw_tables(connection)
+        warehouse.insert(connection, "raw.messages", pa.Table.from_pylist(rows, schema))
+        loading.mark_loaded(connection, "files", "year")
+        assert concept_table.refresh(connection, "year-concepts") == count
+        found = connection.execute("select count(distinct message_id) from raw.message_concepts").fetchone()
+        assert found == (count,)
+
+
 def test_another_list_of_concepts_reads_every_text_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     write(settings, history(), 10)
     monkeypatch.setattr(concepts, "version", lambda: "concepts-other")

@@ -20,23 +20,29 @@ where not exists (
     where seen.model_version = ? and seen.source = loads.source and seen.load_id = loads.load_id
 )
 """
-_UNREAD = f"""
-with texts as (
+# Tables rather than one query: of a large inbox DuckDB never came to the end of one that names its texts twice and
+# takes a part of them.
+_UNREAD_TEXTS = """
+create temporary table unread_texts as
+select id, body_hash, body, row_number() over () as place
+from (
     select distinct id, md5(body) as body_hash, body
     from raw.messages
     where author = 'customer' and body is not null and load_id in (select load_id from unread_loads)
-),
-
-known as (
-    select message_id, body_hash from raw.message_concepts where message_id in (select id from texts)
-)
-
-select id, body_hash, body from texts
-where not exists (
-    select 1 from known where known.message_id = texts.id and known.body_hash = texts.body_hash
-)
-limit {_BATCH_ROWS}
-"""  # noqa: S608 - a number of this module
+) as texts
+"""
+_KNOWN_TEXTS = """
+create temporary table known_texts as
+select message_id, body_hash from raw.message_concepts where message_id in (select id from unread_texts)
+"""
+_PART = """
+select id, body_hash, body from unread_texts
+where place > ? and place <= ?
+    and not exists (
+        select 1 from known_texts as known
+        where known.message_id = unread_texts.id and known.body_hash = unread_texts.body_hash
+    )
+"""
 
 
 def refresh(connection: Session, load_id: str) -> int:
@@ -47,10 +53,17 @@ def refresh(connection: Session, load_id: str) -> int:
     version = concepts.version()
     with transaction(connection):
         connection.execute("delete from raw.message_concepts where concepts_version <> ?", [version])
-        connection.execute("drop table if exists unread_loads")
+        for table in ("unread_loads", "unread_texts", "known_texts"):
+            connection.execute(f"drop table if exists {table}")
         connection.execute(_UNREAD_LOADS, [version])
+        connection.execute(_UNREAD_TEXTS)
+        connection.execute(_KNOWN_TEXTS)
+        [end] = connection.execute("select count(*) from unread_texts").fetchone()
         count = 0
-        while rows := connection.execute(_UNREAD).fetchall():
+        for start in range(0, end, _BATCH_ROWS):
+            rows = connection.execute(_PART, [start, start + _BATCH_ROWS]).fetchall()
+            if not rows:
+                continue
             ids, hashes, texts = (list(column) for column in zip(*rows, strict=True))
             size = len(rows)
             values = [ids, hashes, concepts.pack(texts), [version] * size, [load_id] * size]

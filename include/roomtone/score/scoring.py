@@ -26,20 +26,20 @@ _LAST_GOOD = "last_good_model"
 
 # Every body that a customer wrote, once, whichever version of the message holds it: an edit is scored anew, a resend
 # is not. What came in loads that this model has been through is not looked at again.
+_BODIES = """
+create or replace temporary table bodies as
+select distinct messages.id as id, messages.body as text, md5(messages.body) as body_hash, messages.ticket_id
+from raw.messages as messages
+semi join looked_at using (source, load_id)
+where messages.author = 'customer'
+"""
+# The few bodies are looked for among all scores, not all scores kept to look up a few.
 _UNSCORED = """
-with bodies as (
-    select distinct messages.id as id, messages.body as text, md5(messages.body) as body_hash, messages.ticket_id
-    from raw.messages as messages
-    semi join looked_at using (source, load_id)
-    where messages.author = 'customer'
-),
-
-channels as (
+with channels as (
     select id as ticket_id, max(channel) as channel from raw.tickets
     where id in (select ticket_id from bodies) group by id
 ),
 
--- Narrowed first: the few bodies are looked for among all scores, not all scores kept to look up a few.
 known as (
     select message_id, body_hash from raw.message_scores
     where model_version = $model_version and message_id in (select id from bodies)
@@ -158,6 +158,7 @@ def _keep(folder: Path, model: Model, last_good: Path) -> None:
 
 
 def _score_unscored(connection: duckdb.DuckDBPyConnection, model: Model, current: Pass) -> pa.Table:
+    connection.execute(_BODIES)
     reader = connection.sql(_UNSCORED, params={"model_version": model.version}).to_arrow_reader(BATCH_ROWS)
     scored_at = pa.scalar(current.as_of.astimezone(UTC).replace(tzinfo=None), SCORE_SCHEMA.field("scored_at").type)
     parts = []
