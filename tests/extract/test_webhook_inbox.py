@@ -13,13 +13,17 @@ import sqlalchemy as sa
 
 from extract.desk import AS_OF, Desk, message
 from extract.vendor import Vendor
+from roomtone import pipeline
 from roomtone.extract import ExtractReport, extract
 from roomtone.extract.inbox import WebhookSource
+from roomtone.score.scoring import score_pass
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import inbox
 from roomtone.stores.inbox import Delivery, InboxWriter
 from roomtone.stores.operational import OperationalStore
 from roomtone.stores.operational import inbox as inbox_table
+from roomtone.transform import transform
+from roomtone.validate import validate
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 AT = "2026-03-02T08:59:30Z"
@@ -237,6 +241,29 @@ def test_messages_land_while_the_vendor_is_down(tmp_path: Path) -> None:
     box.put("zendesk", zendesk_event(1))
     assert box.drain().total.landed == 1
     assert box.rows("messages")[0]["body"] == "Where is it?"
+
+
+def test_what_a_webhook_brought_is_scored_and_validated_by_the_next_pass(tmp_path: Path) -> None:
+    """Its records keep the source of their vendor, its loads do not."""
+    settings = load_settings(
+        {
+            "ROOMTONE_HOME": str(tmp_path / "home"),
+            "ROOMTONE_ZENDESK_URL": "http://127.0.0.1:9",
+            "ROOMTONE_ZENDESK_TOKEN": "t",
+        }
+    )
+    box = Box(settings)
+    for number in (1, 2):
+        box.put("zendesk", zendesk_event(number))
+        assert box.drain().total.landed == 1
+        current = pipeline.begin(settings, AS_OF + timedelta(minutes=number))
+        assert score_pass(settings, current).count_scored == 1
+        transform(settings, current)
+        report = validate(settings, current)
+        assert report.is_valid
+        looked_at = {table.table: table.count_rows for table in report.tables}
+        assert (looked_at["raw.messages"], looked_at["raw.message_scores"]) == (1, 1)
+        assert not any("fewer records" in line or "without a score" in line for line in report.warnings)
 
 
 def test_intercom_and_klaviyo_bodies(box: Box) -> None:

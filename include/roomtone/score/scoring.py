@@ -25,13 +25,13 @@ SHIPPED_MODEL = PROJECT_ROOT / "include" / "models" / "mood"
 _LAST_GOOD = "last_good_model"
 
 # Every body that a customer wrote, once, whichever version of the message holds it: an edit is scored anew, a resend
-# is not. What came in loads that this model has been through is not looked at again.
+# is not. What came in loads that this model has been through is not looked at again. A load is known by its id: what
+# came by webhook keeps the source of its vendor.
 _BODIES = """
 create or replace temporary table bodies as
 select distinct messages.id as id, messages.body as text, md5(messages.body) as body_hash, messages.ticket_id
 from raw.messages as messages
-semi join looked_at using (source, load_id)
-where messages.author = 'customer'
+where messages.author = 'customer' and messages.load_id in (select load_id from looked_at)
 """
 # The few bodies are looked for among all scores, not all scores kept to look up a few.
 _UNSCORED = """

@@ -93,7 +93,7 @@ def _control(name: str) -> Suite:
 
 
 def _loads() -> Suite:
-    landed = " union all ".join(f"select '{name}' as stream, source, load_id from new_{name}" for name in STREAMS)
+    landed = " union all ".join(f"select '{name}' as stream, load_id from new_{name}" for name in STREAMS)
     return Suite(
         "raw",
         "raw.loads",
@@ -119,8 +119,8 @@ def _loads() -> Suite:
                 select count(*)
                 from new_extract_runs as runs
                 join new_loads using (source, load_id)
-                left join (select stream, source, load_id, count(*) as count_rows from ({landed}) group by all) as found
-                    using (source, load_id, stream)
+                left join (select stream, load_id, count(*) as count_rows from ({landed}) group by all) as found
+                    using (load_id, stream)
                 where coalesce(found.count_rows, 0) < runs.count_landed
                 """,
                 why="What landed and is not in the warehouse was erased on request, or lost on the way.",

@@ -65,7 +65,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, runs: Sequence[ExtractCounts]
             replaced = f" replace ({masked})" if masked else ""
             connection.execute(
                 f"create or replace temp table new_{stream} as"
-                f" select *{replaced} from raw.{stream} semi join new_loads using (source, load_id)"
+                f" select *{replaced} from raw.{stream} where load_id in (select load_id from new_loads)"
             )
     if "load_id" in known.get(_SCORES, frozenset()):
         connection.execute(
