@@ -16,7 +16,8 @@ from extract.vendor import Vendor
 from roomtone.errors import RoomtoneError
 from roomtone.extract import StreamCount, extract
 from roomtone.extract import http as http_module
-from roomtone.extract.http import Pace, RefusalError, VendorApi
+from roomtone.extract.http import RefusalError, VendorApi
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import UnfinishedError
 from roomtone.settings import Connection, load_settings
 
@@ -173,6 +174,17 @@ def test_pace_keeps_to_so_many_calls_in_so_many_seconds() -> None:
         pace.count(now)
         made.append(now)
     assert made == [0, 0, 0, 10, 10, 10, 20]
+
+
+def test_pace_counts_what_a_run_before_has_called() -> None:
+    before, pace = Pace(3, 10.0), Pace(3, 10.0)
+    for at in (0.0, 1.0):
+        before.count(at)
+    pace.remember(before.ages(4.0), 104.0)
+    pace.count(104.0)
+    assert pace.wait_seconds(104.0) == 6.0
+    assert pace.wait_seconds(110.0) == 0.0
+    assert pace.ages(110.0) == [9.0, 6.0]
 
 
 def _order(number: int, **changes: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The Zendesk source where a helpdesk does what the sandbox never does: strangers, deletions, circles, other shapes."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,22 @@ def test_audits_that_cannot_be_read_leave_it_to_the_exports(vendor: Vendor, help
         _answers(vendor, _tickets(), _events(_said(number, 35, second=second), end_time=second), NO_RATINGS)
         report = extract(helpdesk.settings, "zendesk", AS_OF)
         assert report.streams["messages"] == StreamCount(read=1, landed=1)
+
+
+def test_the_exports_of_runs_that_follow_each_other_keep_one_limit(vendor: Vendor, tmp_path: Path) -> None:
+    """Ten exports a minute: two by each run, and the sixth run in a minute is one too many."""
+    environ = {
+        "ROOMTONE_HOME": str(tmp_path),
+        "ROOMTONE_ZENDESK_URL": f"{vendor.url}/desk",
+        "ROOMTONE_ZENDESK_TOKEN": "secret-token",
+        "ROOMTONE_ZENDESK_BUDGET_SECONDS": "1",
+    }
+    settings = load_settings(environ)
+    a_run = (_tickets(_ticket(7)), _events(), NO_RATINGS)
+    for second in range(0, 50, 10):
+        _answers(vendor, *a_run)
+        assert extract(settings, "zendesk", AS_OF + timedelta(seconds=second)).unfinished == ""
+    _answers(vendor, *a_run)
+    assert "rate limit" in extract(settings, "zendesk", AS_OF + timedelta(seconds=50)).unfinished
+    assert [path for path in vendor.paths if "incremental" in path] == []
+    assert extract(settings, "zendesk", AS_OF + timedelta(seconds=62)).unfinished == ""

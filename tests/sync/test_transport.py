@@ -100,6 +100,20 @@ def test_calls_are_spaced_by_the_vendor_s_limits(transport: Any, clock: Clock) -
     assert clock.now - began >= 60
 
 
+def test_calls_of_the_client_before_count_too(transport: Any, clock: Clock) -> None:
+    first, second = (transport(lambda request: httpx.Response(200, json={})) for _ in range(2))
+    moments = []
+    for client in (first, second):
+        client.remember(first.ages())
+        for _ in range(45):
+            client.call("GET", "/api/things/1")
+            moments.append(clock.now)
+    assert most_in_a_window(moments, 60) == 60
+    assert first.ages().keys() == second.ages().keys() == {"GET /api/things/{}"}
+    clock.sleep(61)
+    assert second.ages() == {}
+
+
 def most_in_a_window(moments: list[float], seconds: float) -> int:
     """The most calls that a vendor counts in any window, half open as its own."""
     return max(sum(start <= moment < start + seconds - 1e-9 for moment in moments) for start in moments)

@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from conftest import Sandbox
+from roomtone.stores.ledger import calls_before
+from roomtone.stores.operational import OperationalStore
 from roomtone.sync import sync
 
 from .conftest import Mart, Witness
@@ -132,12 +134,27 @@ def test_routing_yields_to_a_pass_that_waits_and_the_most_urgent_goes_first(
         mart.route(ticket_id, priority, queue, tier)
     current = mart.commit(brand.now())
     first = sync(mart.settings, current, "zendesk", is_awaited=lambda: True)
-    assert (first.total.planned, first.total.done, first.total.skipped) == (14, 10, 4)
-    assert first.notes == ("left 4 ticket_routing to the next sync: a pass waits for this one",)
+    assert (first.total.planned, first.total.done, first.total.skipped) == (14, 5, 9)
+    assert first.notes == ("left 9 ticket_routing to the next sync: a pass waits for this one",)
     assert [ticket_now(brand, ticket_id)["priority"] for ticket_id in ids[12:]] == ["urgent", "urgent"]
     second = sync(mart.settings, current, "zendesk")
-    assert (second.total.planned, second.total.done) == (0, 4)
+    assert (second.total.planned, second.total.done) == (0, 9)
     assert {ticket_now(brand, ticket_id)["priority"] for ticket_id in ids[:12]} == {"low"}
+
+
+def test_the_next_sync_counts_the_calls_of_this_one_towards_the_limit(
+    brand: Sandbox, mart: Mart, witness: Witness
+) -> None:
+    store = OperationalStore(mart.settings)
+    made = []
+    for ticket_id in any_tickets(brand, 2):
+        mart.route(ticket_id, "urgent", "escalations", 2)
+        witness.forward()
+        assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == 1
+        made.append(len(witness.entries("request")))
+    [ages] = calls_before(store, "sync zendesk", brand.now()).values()
+    store.close()
+    assert len(ages) == sum(made) > 2
 
 
 def test_tickets_are_read_together(brand: Sandbox, mart: Mart, witness: Witness) -> None:

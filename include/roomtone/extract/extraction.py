@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -15,10 +16,12 @@ from roomtone.extract.index import VersionIndex
 from roomtone.extract.intake import Intake, StreamCount
 from roomtone.extract.klaviyo import KlaviyoSource
 from roomtone.extract.landing import Landing, held
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused, Source, UnfinishedError
 from roomtone.extract.shop import ShopSource
 from roomtone.extract.zendesk import ZendeskSource
 from roomtone.settings import Settings
+from roomtone.stores.ledger import calls_before, note_calls
 from roomtone.stores.operational import OperationalStore
 from roomtone.stores.raw import COUNTS
 
@@ -85,7 +88,7 @@ def extract(settings: Settings, source: str, as_of: datetime) -> ExtractReport:
     try:
         index = VersionIndex(store, source)
         reader = maker(Opening(settings, index, as_of, store))
-        with held(settings, source):
+        with held(settings, source), _one_limit(store, source, reader.paces, as_of):
             landing = Landing(settings, source)
             landing.recover()
             recovered = index.follow(settings)
@@ -116,6 +119,25 @@ def extract(settings: Settings, source: str, as_of: datetime) -> ExtractReport:
         ) from error
     finally:
         store.close()
+
+
+@contextmanager
+def _one_limit(store: OperationalStore, source: str, paces: Mapping[str, Pace], as_of: datetime) -> Iterator[None]:
+    """Counts the calls of the run before towards the vendor's limits, and this run's for the next one."""
+    if not paces:
+        yield
+        return
+    begun = time.monotonic()
+    caller = f"extract {source}"
+    before = calls_before(store, caller, as_of)
+    for name, pace in paces.items():
+        pace.remember(before.get(name, ()), begun)
+    try:
+        yield
+    finally:
+        ended = time.monotonic()
+        made = {name: pace.ages(ended) for name, pace in paces.items()}
+        note_calls(store, caller, made, as_of + timedelta(seconds=ended - begun))
 
 
 class _Run:

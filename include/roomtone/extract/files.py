@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from roomtone.contract import STREAMS
 from roomtone.errors import RoomtoneError
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import EXCERPT_BYTES, Cursors, Record, Refused, refused
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -32,6 +33,7 @@ class FilesSource:
             raise RoomtoneError("ROOMTONE_FILES_DIR", "is not set", "set it to a folder with one sub-folder per stream")
         self._folder = folder
         self._ignored: list[str] = []
+        self.paces: Mapping[str, Pace] = {}
 
     @property
     def ignored(self) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx
 
 from roomtone.errors import RoomtoneError
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import UnfinishedError
 from roomtone.settings import Connection
 
@@ -33,23 +34,6 @@ class RefusalError(RoomtoneError):
     def __init__(self, thing: str, status: int, path: str) -> None:
         super().__init__(thing, f"answered {status} to {path}", "check its address and what its key may read")
         self.status = status
-
-
-class Pace:
-    """At most `calls` in any `seconds`, as a vendor's published limit says."""
-
-    def __init__(self, calls: int, seconds: float) -> None:
-        self._calls = calls
-        self._seconds = seconds
-        self._made: list[float] = []
-
-    def wait_seconds(self, now: float) -> float:
-        """How long to wait before the next call; `now` on a monotonic clock."""
-        self._made = [at for at in self._made if now - at < self._seconds]
-        return 0.0 if len(self._made) < self._calls else self._made[0] + self._seconds - now
-
-    def count(self, now: float) -> None:
-        self._made.append(now)
 
 
 class VendorApi:
@@ -117,7 +101,7 @@ class VendorApi:
         failures = 0
         for attempt in itertools.count():
             if pace is not None:
-                self._wait(pace.wait_seconds(time.monotonic()), "its rate limit is reached")
+                self._wait(pace.wait_seconds(time.monotonic()), "its rate limit is reached", is_own_limit=True)
                 pace.count(time.monotonic())
             try:
                 status, headers, body = self._send(url)
@@ -173,15 +157,16 @@ class VendorApi:
         if 400 <= status < 500 and status not in may_pass:
             raise RefusalError(thing, status, path)
 
-    def _wait(self, seconds: float, why: str) -> None:
+    def _wait(self, seconds: float, why: str, *, is_own_limit: bool = False) -> None:
         if seconds <= 0:
             return
         if time.monotonic() + seconds > self._deadline:
-            raise self._given_up(why)
+            raise self._given_up(why, is_own_limit=is_own_limit)
         self._sleep(seconds)
 
-    def _given_up(self, why: str) -> Exception:
-        if self._has_answered:
+    def _given_up(self, why: str, *, is_own_limit: bool = False) -> Exception:
+        # The run before may have used the limit up: then the vendor has not even been asked.
+        if self._has_answered or is_own_limit:
             return UnfinishedError(f"source {self._name} gave out ({why}); the next run goes on from there")
         return RoomtoneError(
             f"source {self._name}",

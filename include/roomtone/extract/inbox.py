@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from roomtone.extract import webhook_records as records
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused, refused
 from roomtone.extract.zendesk_lookup import ZendeskLookup
 from roomtone.settings import Settings
@@ -38,6 +39,7 @@ class WebhookSource:
         self._store = store
         self._taken: list[int] = []
         self.ignored: list[str] = []
+        self.paces: Mapping[str, Pace] = {}
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:
         del cursors  # the inbox itself says what is new

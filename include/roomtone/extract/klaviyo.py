@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl
 
 from roomtone.contract import SCOPES
 from roomtone.errors import RoomtoneError
-from roomtone.extract.http import Pace, RefusalError, VendorApi
+from roomtone.extract.http import RefusalError, VendorApi
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused
 from roomtone.settings import Connection
 
@@ -63,6 +64,7 @@ class KlaviyoSource:
         self._as_of = as_of.astimezone(UTC)
         self._flow_pace = Pace(60, 60.0)
         self._profile_pace = Pace(PROFILE_CALLS, 60.0)
+        self.paces = {"flows": self._flow_pace, "profiles": self._profile_pace}
         self.ignored: list[str] = []
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:

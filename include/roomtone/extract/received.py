@@ -1,8 +1,10 @@
 """What a source hands over: a record, or something that could not be read as one."""
 
 import hashlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple, Protocol
+
+from roomtone.extract.pace import Pace
 
 # The beginning of a refused record that is kept for whoever looks into the quarantine.
 EXCERPT_BYTES = 16 * 1024
@@ -49,6 +51,10 @@ class Source(Protocol):
     @property
     def ignored(self) -> list[str]:
         """What was found and is no input, for the report; complete after `read`."""
+
+    @property
+    def paces(self) -> Mapping[str, Pace]:
+        """The vendor's limits, which one run has to keep together with the run before it."""
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:
         """Everything that is new since `cursors`, which it moves as it goes (JSON values only).

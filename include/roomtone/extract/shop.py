@@ -1,10 +1,11 @@
 """The shop source: customers, orders and shipments, each listed by when it last changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from roomtone.errors import RoomtoneError
 from roomtone.extract.http import VendorApi
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused
 from roomtone.settings import Connection
 
@@ -19,6 +20,7 @@ class ShopSource:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.ignored: list[str] = []
+        self.paces: Mapping[str, Pace] = {}
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:
         with VendorApi(self._connection, {"Authorization": f"Bearer {self._connection.token}"}) as api:

@@ -10,8 +10,9 @@ from typing import Any
 
 from roomtone.errors import RoomtoneError
 from roomtone.extract import zendesk_records as records
-from roomtone.extract.http import Pace, RefusalError, VendorApi
+from roomtone.extract.http import RefusalError, VendorApi
 from roomtone.extract.index import VersionIndex
+from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused
 from roomtone.extract.zendesk_lookup import ZendeskLookup
 from roomtone.settings import Connection
@@ -50,6 +51,7 @@ class ZendeskSource:
         self._index = index
         self._second = int(as_of.timestamp())
         self._pace = Pace(_EXPORT_CALLS, _EXPORT_SECONDS)
+        self.paces = {"exports": self._pace}
         self._order_field = connection.options.get("order_field_id", "")
         self._bots = {name.strip() for name in connection.options.get("bot_user_ids", "").split(",") if name.strip()}
         self._tickets: dict[str, dict[str, Any]] = {}

@@ -106,7 +106,7 @@ def _measure(
         "already_paused": load.already_paused,
         "seconds": measuring.latencies(load.upset_at, log),
         "violations": sum(entry["kind"] == "violation" for entry in log),
-        "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
+        "calls_over_a_limit": measuring.over_a_limit(log),
         "memory_peak_mib": round(peak),
         "react_runs": int(runs["total_entries"]),
         "failed_runs": sum(run["state"] == "failed" for run in runs["dag_runs"]),

@@ -105,7 +105,7 @@ class Bench:
             # From here on the objective was met.
             "last_late_writer_after_seconds": round((max(late) - began).total_seconds(), 1) if late else None,
             "repeated_recovery_events": len(recovery) - len(set(recovery)),
-            "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
+            "calls_over_a_limit": measuring.over_a_limit(log),
             "violations": sum(entry["kind"] == "violation" for entry in log),
             "alerts": sorted({f"{alert.kind} {alert.subject}" for alert in alerts_since(self.store, began_at)}),
             "load_average": [round(value, 1) for value in os.getloadavg()],
@@ -155,7 +155,7 @@ class Bench:
             "drained_after_seconds": round(time.monotonic() - begun, 1) if is_drained else None,
             "pauses": sum(entry["kind"] == "profile_updated" for entry in log),
             "held": [hold.told() for hold in holds.open_holds(self.store)],
-            "calls_over_a_limit": sum(entry["kind"] == "request" and entry["status"] == 429 for entry in log),
+            "calls_over_a_limit": measuring.over_a_limit(log),
             "violations": sum(entry["kind"] == "violation" for entry in log),
         }
 

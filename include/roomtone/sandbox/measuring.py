@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ _MESSAGES_EACH = 5
 _SENDS_A_MESSAGE = 5
 
 _MOST_WALKS, _LONGEST_WALK, _FEW_CHANGES = 60, 5400.0, 100
+
+_AN_ID = re.compile(r"/(?!v\d)[^/]*\d[^/]*")
 
 # Heat from which on a message leaves no doubt that its writer is upset.
 _UPSET_HEAT = 3
@@ -81,16 +85,16 @@ def write_past(settings: Settings, now: datetime, messages: int) -> Year:
 
 
 def settle(airflow: AirflowInstance, brand: Brand, store: OperationalStore) -> None:
-    """Walk until all profiles have been read and little is left to change.
+    """Walk until all profiles have been read, every open ticket has been routed and little is left to change.
 
-    The first walks change everybody's profile and read it again, by the vendor's limits. Raises RoomtoneError where
+    The first walks change everybody's profile and read it again, by the vendors' limits. Raises RoomtoneError where
     that has no end.
     """
     seen = 0
     for _ in range(_MOST_WALKS):
         began = brand.now()
         airflow.walk("extract", timeout_seconds=_LONGEST_WALK)
-        changed = sum(entry["kind"] == "profile_updated" for entry in brand.log(seen))
+        changed = sum(entry["kind"] in {"profile_updated", "ticket_updated"} for entry in brand.log(seen))
         seen = brand.last_entry()
         read_at = newest_source_read(store, ["klaviyo"])
         if read_at is not None and read_at >= began and changed < _FEW_CHANGES:
@@ -171,6 +175,12 @@ def wait_until_drained(
 
 def _is_only_routing(states: dict[str, str]) -> bool:
     return all(state in {"success", "skipped"} for task, state in states.items() if task != "sync_zendesk")
+
+
+def over_a_limit(log: Sequence[Entry]) -> dict[str, int]:
+    """How many calls the sandbox answered with 429, by what was called: ids in paths and queries left out."""
+    calls = (entry for entry in log if entry["kind"] == "request" and entry["status"] == 429)
+    return dict(Counter(f"{call['api']} {call['method']} {_AN_ID.sub('/{}', call['path'])}" for call in calls))
 
 
 def latencies(upset_at: dict[str, datetime], log: Sequence[Entry]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 The outbox itself and the acknowledged state are in `operational.py`; a row here says something about them.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -122,6 +123,32 @@ source_reads = sa.Table(
     sa.Column("source", sa.String, primary_key=True),
     sa.Column("read_at", UtcDateTime, nullable=False),
 )
+
+# The calls to a vendor that still count towards its limits: each extraction and each sync is a process of its own.
+vendor_calls = sa.Table(
+    "vendor_calls",
+    metadata,
+    sa.Column("caller", sa.String, primary_key=True),
+    sa.Column("ages", sa.Text, nullable=False),
+    sa.Column("noted_at", UtcDateTime, nullable=False),
+)
+
+
+def note_calls(store: OperationalStore, caller: str, ages: Mapping[str, Sequence[float]], now: datetime) -> None:
+    """Keep for the caller's next process, by what the vendor counts together, how many seconds old each call is."""
+    with store.begin() as connection:
+        connection.execute(vendor_calls.delete().where(vendor_calls.c.caller == caller))
+        connection.execute(vendor_calls.insert().values(caller=caller, ages=json.dumps(ages), noted_at=now))
+
+
+def calls_before(store: OperationalStore, caller: str, now: datetime) -> dict[str, list[float]]:
+    """The ages that these calls have by now; of a clock that was put back they are as young as they were."""
+    with store.begin() as connection:
+        noted = connection.execute(sa.select(vendor_calls).where(vendor_calls.c.caller == caller)).one_or_none()
+    if noted is None:
+        return {}
+    gone = max(0.0, (now - noted.noted_at).total_seconds())
+    return {counted: [age + gone for age in ages] for counted, ages in json.loads(noted.ages).items()}
 
 
 def note_source_read(store: OperationalStore, source: str, read_at: datetime) -> None:

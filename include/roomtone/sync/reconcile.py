@@ -7,7 +7,6 @@ customer back and forth.
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,9 +19,9 @@ from roomtone.settings import Settings
 from roomtone.stores.ledger import drifts, promotional_sends
 from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, passes
 from roomtone.sync import accounts, gate, holds
+from roomtone.sync.call_budget import opened
 from roomtone.sync.delivery import Delivery
 from roomtone.sync.desired import PAUSES, PROFILE_PROPERTIES, rfc3339
-from roomtone.sync.destinations import open_destination
 from roomtone.sync.destinations.base import Destination, PromotionalSend
 from roomtone.sync.guardrails import Situation
 from roomtone.sync.outbox import OPEN, Outbox
@@ -120,7 +119,9 @@ def reconcile(settings: Settings, destination: str, timing: Timing | None = None
             own_run = outbox.begin_run(current, clock.now(settings), is_released=True)
             total, is_complete = KindCounts(), False
             try:
-                with closing(open_destination(settings, store, destination, own_run, timing)) as target:
+                with opened(
+                    settings, store, destination, own_run, lambda: clock.now(settings), timing=timing
+                ) as target:
                     target.fence(lease.check, lease.epoch)
                     accounts.require_account_of(settings, store, target, clock.now(settings))
                     found = _compare(store, target, clock.now(settings))

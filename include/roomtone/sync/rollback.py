@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +14,9 @@ from roomtone.policies.versions import policies_in_force
 from roomtone.settings import Settings
 from roomtone.stores.operational import OperationalStore, intents, sync_runs
 from roomtone.sync import accounts, checkpoints, gate, holds
+from roomtone.sync.call_budget import opened
 from roomtone.sync.delivery import Delivery
 from roomtone.sync.desired import RECOVERY_EVENT, fingerprint
-from roomtone.sync.destinations import open_destination
 from roomtone.sync.guardrails import Situation
 from roomtone.sync.outbox import Outbox
 from roomtone.sync.plan import Intent, Plan, digest
@@ -62,7 +61,7 @@ def rollback(settings: Settings, sync_run_id: int, timing: Timing | None = None)
                 holds.hold_all(store, name, sorted({i.kind for i in wanted.intents}), sync_run_id, now)
                 outbox.write(Plan(tuple(wanted.intents), (), 0, 0, 0), wanted.held)
                 checkpoints.reached("intents_written")
-                with closing(open_destination(settings, store, name, own_run, timing)) as target:
+                with opened(settings, store, name, own_run, lambda: clock.now(settings), timing=timing) as target:
                     target.fence(lease.check, lease.epoch)
                     accounts.require_account_of(settings, store, target, now)
                     delivery = Delivery(

@@ -1,7 +1,6 @@
 """`sync`: brings one destination to the state of one validated pass, by difference, through the outbox."""
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,6 +14,7 @@ from roomtone.stores.ledger import oldest_source_read
 from roomtone.stores.operational import OperationalStore, Pass
 from roomtone.sync import accounts, checkpoints, gate
 from roomtone.sync.acknowledged import acknowledged_profiles
+from roomtone.sync.call_budget import opened
 from roomtone.sync.delivery import Delivery
 from roomtone.sync.desired import (
     PROFILE_PROPERTIES,
@@ -24,7 +24,7 @@ from roomtone.sync.desired import (
     count_customers,
     read_desired,
 )
-from roomtone.sync.destinations import destination_class, open_destination
+from roomtone.sync.destinations import destination_class
 from roomtone.sync.destinations.base import Destination
 from roomtone.sync.difference import profile_difference
 from roomtone.sync.guardrails import Situation
@@ -95,7 +95,7 @@ def _sync(
     kinds: dict[str, KindCounts] = {}
     is_complete = False
     try:
-        with closing(open_destination(settings, store, name, sync_run_id, timing)) as target:
+        with opened(settings, store, name, sync_run_id, now, timing=timing) as target:
             target.fence(lease.check, lease.epoch)
             accounts.require_account_of(settings, store, target, now())
             kinds |= {kind: KindCounts() for kind in target.kinds}

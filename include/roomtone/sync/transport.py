@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -114,6 +114,14 @@ class _Window:
             return 0.0
         return self._answered[min(lacking, len(self._answered)) - 1] + self.seconds - now
 
+    def remember(self, answered: Iterable[float]) -> None:
+        """Counts calls that an earlier client has made; `answered` in ascending order, before any of this one's."""
+        self._answered.extend(answered)
+
+    def answered(self, now: float) -> list[float]:
+        """When those calls were answered that still count."""
+        return [at for at in self._answered if now - at < self.seconds]
+
     def start(self, count: int) -> None:
         self._under_way += count
 
@@ -152,6 +160,18 @@ class _Pace:
         with self._lock:
             for window in self._windows:
                 window.end(now)
+
+    def remember(self, ages: Iterable[float], now: float) -> None:
+        with self._lock:
+            answered = sorted(now - max(0.0, age) for age in ages)
+            for window in self._windows:
+                window.remember(answered)
+
+    def ages(self, now: float) -> list[float]:
+        """Seconds since each call that still counts was answered."""
+        with self._lock:
+            longest = max(self._windows, key=lambda window: window.seconds)
+            return [round(now - at, 2) for at in longest.answered(now)]
 
     def hold(self, until: float) -> None:
         """The vendor asks everybody to wait, not only the call that it told so."""
@@ -214,6 +234,23 @@ class Transport:
     def _check(self) -> None:
         # Asked for anew each time: the fence is set after the client was made.
         self.check()
+
+    def remember(self, ages: Mapping[str, Sequence[float]]) -> None:
+        """Counts the calls of an earlier client too, as its `ages` gave them: the vendor counts them together."""
+        now = self._timer()
+        for counted, pace in self._counted().items():
+            pace.remember(ages.get(counted, ()), now)
+
+    def ages(self) -> dict[str, list[float]]:
+        """By what is counted together, the seconds since each call was answered that still counts."""
+        now = self._timer()
+        found = {counted: pace.ages(now) for counted, pace in self._counted().items()}
+        return {counted: ages for counted, ages in found.items() if ages}
+
+    def _counted(self) -> dict[str, _Pace]:
+        return {
+            endpoint.counted_as or f"{endpoint.method} {endpoint.path}": pace for endpoint, pace in self._paces.items()
+        }
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -112,6 +112,15 @@ class Destination(ABC):
             self._http.check = check
             self._http.epoch = epoch
 
+    def remember_calls(self, ages: Mapping[str, Sequence[float]]) -> None:
+        """Counts the calls of the sync before this one towards the vendor's limits; see `Transport.ages`."""
+        if self._http is not None:
+            self._http.remember(ages)
+
+    def call_ages(self) -> dict[str, list[float]]:
+        """What the next sync has to remember."""
+        return {} if self._http is None else self._http.ages()
+
     def account(self) -> str | None:
         """The account that the credential opens, as the destination names it; None where it cannot be asked."""
         return None

@@ -68,6 +68,16 @@ class CustomerIo(Destination):
         self._identities = IdentityBook(store, self.name)
         self._accepted: set[str] = set()
 
+    def remember_calls(self, ages: Mapping[str, Sequence[float]]) -> None:
+        for http in self._clients():
+            http.remember(ages)
+
+    def call_ages(self) -> dict[str, list[float]]:
+        return {counted: ages for http in self._clients() for counted, ages in http.ages().items()}
+
+    def _clients(self) -> list[Transport]:
+        return [self._http] if self._app is None else [self._http, self._app]
+
     def close(self) -> None:
         self._http.close()
         if self._app is not None:

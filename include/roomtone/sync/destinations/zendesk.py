@@ -36,6 +36,8 @@ ENDPOINTS = (
 
 OWN_TAG_PREFIX = "roomtone_"
 _TRIES_ON_CONFLICT = 3
+# A second's worth: no pass waits longer than that for the tickets of the one before.
+_AT_A_TIME = 5
 _SHOWN_AT_ONCE = 100
 
 
@@ -43,7 +45,7 @@ class Zendesk(Helpdesk):
     name: ClassVar[str] = "zendesk"
     source: ClassVar[str] = "zendesk"
     kinds: ClassVar[tuple[str, ...]] = (TICKET_ROUTING,)
-    batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: 10}
+    batch_sizes: ClassVar[Mapping[str, int]] = {TICKET_ROUTING: _AT_A_TIME}
     rate_limits: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
     nulls: ClassVar[Nulls] = Nulls.KEEP
 
