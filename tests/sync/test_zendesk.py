@@ -143,12 +143,12 @@ def test_routing_yields_to_a_pass_that_waits_and_the_most_urgent_goes_first(
 
 
 def test_the_next_sync_counts_the_calls_of_this_one_towards_the_limit(
-    brand: Sandbox, mart: Mart, witness: Witness
+    brand: Sandbox, mart: Mart, witness: Witness, ticket: dict[str, Any]
 ) -> None:
     store = OperationalStore(mart.settings)
     made = []
-    for ticket_id in any_tickets(brand, 2):
-        mart.route(ticket_id, "urgent", "escalations", 2)
+    for priority in ("low", "urgent"):
+        mart.route(ticket["id"], priority, "escalations", 2)
         witness.forward()
         assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == 1
         made.append(len(witness.entries("request")))
