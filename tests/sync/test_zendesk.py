@@ -142,6 +142,17 @@ def test_routing_yields_to_a_pass_that_waits_and_the_most_urgent_goes_first(
     assert {ticket_now(brand, ticket_id)["priority"] for ticket_id in ids[:12]} == {"low"}
 
 
+def test_tickets_are_read_together(brand: Sandbox, mart: Mart, witness: Witness) -> None:
+    ids = any_tickets(brand, 3)
+    for ticket_id in ids:
+        mart.route(ticket_id, "urgent", "escalations", 2)
+    witness.forward()
+    assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == len(ids) == 3
+    paths = [entry["path"] for entry in witness.entries("request") if "/tickets/" in entry["path"]]
+    assert sum("show_many" in path for path in paths) == 2
+    assert len(paths) == 2 + len(ids)
+
+
 def test_the_next_sync_counts_the_calls_of_this_one_towards_the_limit(
     brand: Sandbox, mart: Mart, witness: Witness, ticket: dict[str, Any]
 ) -> None:
@@ -155,14 +166,3 @@ def test_the_next_sync_counts_the_calls_of_this_one_towards_the_limit(
     [ages] = calls_before(store, "sync zendesk", brand.now()).values()
     store.close()
     assert len(ages) == sum(made) > 2
-
-
-def test_tickets_are_read_together(brand: Sandbox, mart: Mart, witness: Witness) -> None:
-    ids = any_tickets(brand, 3)
-    for ticket_id in ids:
-        mart.route(ticket_id, "urgent", "escalations", 2)
-    witness.forward()
-    assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == len(ids) == 3
-    paths = [entry["path"] for entry in witness.entries("request") if "/tickets/" in entry["path"]]
-    assert sum("show_many" in path for path in paths) == 2
-    assert len(paths) == 2 + len(ids)
