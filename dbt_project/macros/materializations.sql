@@ -41,8 +41,12 @@
         {{ get_select_subquery(sql) if config.get('contract').enforced else sql }}
     );
     delete from {{ target }} where customer_id in {{ touched_ids() }};
-    {% if key %}delete from {{ target }} where {{ key }} in (select {{ key }} from {{ rows }});{% endif %}
-    {% if ticket %}delete from {{ target }} where {{ ticket }} in (select ticket_id from {{ source('touched', 'ticket_ids') }});{% endif %}
+    {% if key %}delete from {{ target }} where {{ key }} in (
+        select {{ key }} from {{ rows }} where coalesce(customer_id, '') not in {{ touched_ids() }}
+    );{% endif %}
+    {% if ticket %}delete from {{ target }} where customer_id is null and {{ ticket }} in (
+        select ticket_id from {{ source('touched', 'ticket_ids') }}
+    );{% endif %}
     insert into {{ target }} select * from {{ rows }}
 {%- endmacro %}
 

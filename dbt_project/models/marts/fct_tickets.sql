@@ -9,8 +9,11 @@ ticket_tiers as (
     select * from {{ ref('int_ticket_tiers') }}
 ),
 
+-- An outer join would read every customer there is.
 customers as (
-    select * from {{ ref('dim_customers') }}
+    select *
+    from {{ ref('dim_customers') }}
+    where customer_id in (select tickets.customer_id from tickets)
 ),
 
 policies as (

@@ -7,7 +7,7 @@ every record: numbers are read several times faster than texts. On PostgreSQL th
 
 # ruff: noqa: S608 - every name in a query is from this file or its callers' constants
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -83,6 +83,23 @@ def records(connection: Session, table: str, key: str, ids: str, columns: str = 
         f"with candidates as materialized (select {columns} from raw.{table}"
         f" where rowid in (select place from keys.{table} where {hashed}))"
         f" select * from candidates where {condition}"
+    )
+
+
+def versions(connection: Session, table: str, key: str, ids: str, columns: Sequence[str], *, others: bool) -> str:
+    """A query for versions of records in `raw.<table>`, as `records` gives them, with `record_hash`.
+
+    On DuckDB the hash is null where no other row has the same `id` and `version_at`: it only tells those apart, and
+    takes as long to read as all the rest. `others` is what `versions` is there.
+    """
+    if not isinstance(connection, duckdb.DuckDBPyConnection):
+        return records(connection, table, key, ids, ", ".join((*columns, "record_hash")), versions=others)
+    found = records(connection, table, key, ids, ", ".join(("rowid as place", *columns)), versions=others)
+    return (
+        f"with found as materialized ({found}), tied as (select place from found"
+        " qualify count(*) over (partition by id, version_at) > 1),"
+        f" hashes as (select rowid as place, record_hash from raw.{table} where rowid in (select place from tied))"
+        " select found.* exclude (place), hashes.record_hash from found left join hashes using (place)"
     )
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from roomtone.contract import STREAMS
 from roomtone.stores.operational import Pass
 from roomtone.stores.warehouse import Session
-from roomtone.transform.keys import PHONE, records, refresh
+from roomtone.transform.keys import PHONE, records, refresh, versions
 
 # Past both of these a pass over everything is cheaper than one over the touched.
 MOST_TOUCHED = 5_000
@@ -339,23 +339,27 @@ def _ties(connection: Session, step: int) -> list[tuple[str, str, str]]:
     ]
 
 
+# What no model reads of a record; when it was received is asked of messages only. The hash is read where it decides.
+_UNREAD = frozenset({"payload", "load_id", "received_at", "record_hash"})
+
+
 def _records(connection: Session) -> dict[str, str]:
     """The query for what each table of the schema `touched` holds, in the order in which they are written."""
 
-    def landed(stream: str, key: str, ids: str, *, versions: bool = False) -> str:
-        # No model reads what a record was before it became one.
-        columns = [name for name in STREAMS[stream].landed_schema.names if name != "payload"]
-        return records(connection, stream, key, ids, ", ".join(columns), versions=versions)
+    def landed(stream: str, key: str, ids: str, *, others: bool = False) -> str:
+        unread = _UNREAD - {"received_at"} if stream == "messages" else _UNREAD
+        columns = [name for name in STREAMS[stream].landed_schema.names if name not in unread]
+        return versions(connection, stream, key, ids, columns, others=others)
 
     return {
         "customers": landed("customers", "id", _C),
         "tickets": landed("tickets", "id", _T),
-        "messages": landed("messages", "ticket_id", _T, versions=True),
+        "messages": landed("messages", "ticket_id", _T, others=True),
         "satisfaction_ratings": landed("satisfaction_ratings", "ticket_id", _T),
         "orders": landed("orders", "id", _O),
-        "shipments": landed("shipments", "order_id", _O, versions=True),
+        "shipments": landed("shipments", "order_id", _O, others=True),
         "campaigns": "select * from raw.campaigns",
-        "marketing_events": landed("marketing_events", "customer_id", _C, versions=True),
+        "marketing_events": landed("marketing_events", "customer_id", _C, others=True),
         "message_scores": records(connection, "message_scores", "message_id", "select id from touched.messages"),
         "message_concepts": records(connection, "message_concepts", "message_id", "select id from touched.messages"),
         "customer_risks": records(connection, "customer_risks", "customer_id", _C),
