@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import httpx
 
 
+# So far may this machine's clock be from a vendor's before somebody should know.
+MOST_SKEW_SECONDS = 300.0
+
+
 def now(settings: Settings) -> datetime:
     """The instant at which a run begins, aware, in UTC. Computations take it as `as_of` and never ask again."""
     if settings.clock_url is None:

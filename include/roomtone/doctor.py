@@ -17,7 +17,6 @@ from roomtone.sync.destinations import destination_class
 from roomtone.sync.probes import probe, unguarded_sends
 
 MINIMUM_FREE_BYTES = 1 << 30
-MAXIMUM_CLOCK_SKEW_SECONDS = 300.0
 MOST_NAMED = 5
 
 
@@ -209,7 +208,7 @@ def _promotions(name: str) -> Callable[[Settings], str]:
 def _compare_clocks(name: str, header: str) -> None:
     theirs = datetime.strptime(header, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
-    if skew > MAXIMUM_CLOCK_SKEW_SECONDS:
+    if skew > clock.MOST_SKEW_SECONDS:
         raise RoomtoneError(
             name, f"its clock is {skew:.0f} s away from this machine's", "set this machine's clock by NTP"
         )

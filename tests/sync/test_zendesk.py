@@ -7,8 +7,6 @@ import httpx
 import pytest
 
 from conftest import Sandbox
-from roomtone.stores.ledger import calls_before
-from roomtone.stores.operational import OperationalStore
 from roomtone.sync import sync
 
 from .conftest import Mart, Witness
@@ -151,18 +149,3 @@ def test_tickets_are_read_together(brand: Sandbox, mart: Mart, witness: Witness)
     paths = [entry["path"] for entry in witness.entries("request") if "/tickets/" in entry["path"]]
     assert sum("show_many" in path for path in paths) == 2
     assert len(paths) == 2 + len(ids)
-
-
-def test_the_next_sync_counts_the_calls_of_this_one_towards_the_limit(
-    brand: Sandbox, mart: Mart, witness: Witness, ticket: dict[str, Any]
-) -> None:
-    store = OperationalStore(mart.settings)
-    made = []
-    for priority in ("low", "urgent"):
-        mart.route(ticket["id"], priority, "escalations", 2)
-        witness.forward()
-        assert sync(mart.settings, mart.commit(brand.now()), "zendesk").total.done == 1
-        made.append(len(witness.entries("request")))
-    [ages] = calls_before(store, "sync zendesk", brand.now()).values()
-    store.close()
-    assert len(ages) == sum(made) > 2

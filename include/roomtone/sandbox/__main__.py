@@ -84,7 +84,8 @@ def _serve(options: argparse.Namespace) -> int:
             await super().startup(sockets)
             print(f"sandbox ready http://127.0.0.1:{port}", flush=True)
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
+    # The vendors live by the brand's clock, and say so.
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", date_header=False)
     Server(config).run(sockets=[listener])
     return 0
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -85,7 +86,9 @@ class Sandbox:
         self.world.witness.record(call.at, "request", facts | {"agent": headers.get("user-agent", "")})
         if reply.delay_seconds:
             await asyncio.sleep(reply.delay_seconds)
-        return _response(reply)
+        response = _response(reply)
+        response.headers.setdefault("date", format_datetime(self.clock.now(), usegmt=True))
+        return response
 
     async def plan_faults(self, request: Request) -> Response:
         """`{"seed": n, "rates": {fault: share}, ...}`: what goes wrong at the marketing platform from now on."""

@@ -1,15 +1,20 @@
-"""A destination that is open: what the sync before has called a moment ago counts towards the vendor's limits too."""
+"""A destination that is open: what the sync before has called counts towards its limits, and its clock is compared."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
+from roomtone import clock
 from roomtone.settings import Settings
+from roomtone.stores.heartbeats import raise_alert
 from roomtone.stores.ledger import calls_before, note_calls
 from roomtone.stores.operational import OperationalStore
 from roomtone.sync.destinations import open_destination
 from roomtone.sync.destinations.base import Destination
 from roomtone.sync.transport import Timing
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,3 +39,14 @@ def opened(
         finally:
             if ages := target.call_ages():
                 note_calls(store, caller, ages, now())
+            _compare_clocks(store, name, target.clock_skew(now()))
+
+
+def _compare_clocks(store: OperationalStore, name: str, skew: float | None) -> None:
+    """Raises an alert, once a day for each error: pauses begin and end by the clock of this machine."""
+    if skew is not None and abs(skew) > clock.MOST_SKEW_SECONDS:
+        today = datetime.now(UTC)
+        way = "ahead of" if skew > 0 else "behind"
+        subject = f"{round(abs(skew) / 60)} minutes {way} {name} on {today:%Y-%m-%d}"
+        log.error("alert: this machine's clock is %s; set it by NTP", subject)
+        raise_alert(store, "clock", subject, today)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -213,6 +214,7 @@ class Transport:
         self._hands: ThreadPoolExecutor | None = None
         self.check: Callable[[], None] = _always_may_send
         self._headers: Mapping[str, str] = {}
+        self._told_time: tuple[datetime, float] | None = None
         self.epoch = 0
         # The environment is read by the settings alone; a redirect could carry the credential to another host.
         self._client = httpx.Client(
@@ -251,6 +253,13 @@ class Transport:
         return {
             endpoint.counted_as or f"{endpoint.method} {endpoint.path}": pace for endpoint, pace in self._paces.items()
         }
+
+    def clock_skew(self, now: datetime) -> float | None:
+        """Seconds that the clock which says `now` is ahead of the vendor's, by its last answer; None without one."""
+        if self._told_time is None:
+            return None
+        told, at = self._told_time
+        return (now - told).total_seconds() - (self._timer() - at)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -421,6 +430,8 @@ class Transport:
         for hook in exchange_hooks:
             hook(request, response)
         self._headers = response.headers
+        with suppress(KeyError, ValueError):
+            self._told_time = parsedate_to_datetime(response.headers["date"]), self._timer()
         return response
 
     def _wait_for_turn(self, endpoint: Endpoint) -> None:

@@ -121,6 +121,10 @@ class Destination(ABC):
         """What the next sync has to remember."""
         return {} if self._http is None else self._http.ages()
 
+    def clock_skew(self, now: datetime) -> float | None:
+        """Seconds that the clock which says `now` is ahead of the destination's; None where that is not known."""
+        return None if self._http is None else self._http.clock_skew(now)
+
     def account(self) -> str | None:
         """The account that the credential opens, as the destination names it; None where it cannot be asked."""
         return None
