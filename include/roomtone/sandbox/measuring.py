@@ -88,8 +88,8 @@ def write_past(settings: Settings, now: datetime, messages: int) -> Year:
 def settle(airflow: AirflowInstance, brand: Brand, store: OperationalStore) -> None:
     """Walk until all profiles have been read, every open ticket has been routed and little is left to change.
 
-    The first walks change everybody's profile and read it again, twice, by the vendors' limits. Raises RoomtoneError where
-    that has no end.
+    The first walks change everybody's profile and read it again, twice, by the vendors' limits. Raises RoomtoneError
+    where that has no end.
     """
     seen = 0
     for _ in range(_MOST_WALKS):
