@@ -24,6 +24,7 @@ TAGS = ["path/extract", "impact/tier-1"]
 def extract() -> None:
     @task
     def extract_source(source: str) -> dict[str, int]:
+        stages.step_back()
         return stages.extract_source(source)
 
     @task(outlets=[assets.RAW])
