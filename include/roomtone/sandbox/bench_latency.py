@@ -86,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(
     brand: Brand, airflow: AirflowInstance, settings: Settings, run_folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    seen, load, peak = brand.last_entry(), Load(brand, options.upset_share), 0.0
+    seen, load, memory = brand.last_entry(), Load(brand, options.upset_share), measuring.MemoryPeak(run_folder)
     for _ in load.pour(measuring.steady(options.per_minute, options.minutes)):
-        peak = max(peak, measuring.memory_mib(run_folder))
+        memory.look()
     # What is under way comes to its end; a poll hears nothing younger than a minute.
     time.sleep(130.0 if options.poll else 5.0)
     store = OperationalStore(settings)
@@ -107,7 +107,7 @@ def _measure(
         "seconds": measuring.latencies(load.upset_at, log),
         "violations": sum(entry["kind"] == "violation" for entry in log),
         "calls_over_a_limit": measuring.over_a_limit(log),
-        "memory_peak_mib": round(peak),
+        "memory_peak_mib": round(memory.mib),
         "react_runs": int(runs["total_entries"]),
         "failed_runs": sum(run["state"] == "failed" for run in runs["dag_runs"]),
         "webhooks": brand.get("/webhooks"),

@@ -65,7 +65,7 @@ class Bench:
         self.airflow: AirflowInstance
         self.brand: Brand
         self.store = OperationalStore(settings)
-        self.peak_mib = 0.0
+        self.memory = measuring.MemoryPeak(run_folder)
 
     def phase(
         self,
@@ -89,7 +89,7 @@ class Bench:
             if not is_done and gone >= after_seconds:
                 at()
                 is_done = True
-            self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
+            self.memory.look()
         poured = time.monotonic()
         is_drained = measuring.wait_until_drained(self.brand, self.airflow, self.store, self.options.patience_seconds)
         log = self.brand.log(seen)
@@ -146,7 +146,7 @@ class Bench:
         self.airflow.trigger("react")
         is_drained = False
         while not is_drained and time.monotonic() - begun < self.options.patience_seconds:
-            self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
+            self.memory.look()
             is_drained = measuring.wait_until_drained(self.brand, self.airflow, self.store, 5.0)
         log = self.brand.log(seen)
         return {
@@ -171,7 +171,7 @@ class Bench:
                 if failed:
                     raise RoomtoneError("soak", f"{', '.join(failed)} failed", f"read the logs in {self.run_folder}")
             sizes.append({name: _bytes(self.settings.home / name) for name in _SOAKED})
-            self.peak_mib = max(self.peak_mib, measuring.memory_mib(self.run_folder))
+            self.memory.look()
         log = self.brand.log(seen)
         first_day = statistics.median(passes[:2])
         half = days // 2
@@ -319,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "customers": options.customers,
                 "past_messages": options.history,
                 "phases": phases,
-                "memory_peak_mib": round(bench.peak_mib),
+                "memory_peak_mib": round(bench.memory.mib),
                 "alerts": len(told),
             }
         )

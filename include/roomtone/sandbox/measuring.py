@@ -36,6 +36,8 @@ _PAST_TEXTS = 5_000
 _MESSAGES_EACH = 5
 _SENDS_A_MESSAGE = 5
 
+_LOOK_EVERY_SECONDS = 5.0
+
 _A_QUICK_WALK = timedelta(minutes=1)
 _MOST_WALKS, _LONGEST_WALK, _FEW_CHANGES = 60, 5400.0, 100
 
@@ -210,6 +212,24 @@ def latencies(upset_at: dict[str, datetime], log: Sequence[Entry]) -> dict[str, 
 def quantile(ordered: Sequence[float], share: float) -> float:
     """Nearest rank of an ascending, non-empty sequence."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class MemoryPeak:
+    """The most memory that all that was started has held together, of looks some seconds apart.
+
+    A look takes an eighth of a second and stops each process that it looks at: more of them would measure themselves.
+    """
+
+    def __init__(self, run_folder: Path) -> None:
+        self._run_folder = run_folder
+        self._looked_at = -_LOOK_EVERY_SECONDS
+        self.mib = 0.0
+
+    def look(self) -> None:
+        """Look, unless that was done a moment ago."""
+        if time.monotonic() - self._looked_at >= _LOOK_EVERY_SECONDS:
+            self.mib = max(self.mib, memory_mib(self._run_folder))
+            self._looked_at = time.monotonic()
 
 
 def memory_mib(run_folder: Path) -> float:
