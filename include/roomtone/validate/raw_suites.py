@@ -156,7 +156,7 @@ def _stream(stream: Stream) -> Suite:
         counted(
             "records received in the future",
             f"select count(*) from {ROWS} where received_at > $received_until",
-            why="A clock was ahead then, or is behind now. To stop for it would hold up pauses until the time has come.",
+            why="A clock was ahead then, or is behind now. Stopping for it would hold up pauses until that time.",
             severity="warning",
         ),
         counted(
