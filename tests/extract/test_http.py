@@ -176,6 +176,27 @@ def test_pace_keeps_to_so_many_calls_in_so_many_seconds() -> None:
     assert made == [0, 0, 0, 10, 10, 10, 20]
 
 
+def test_a_place_in_the_limit_comes_back_a_window_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is slow on its way is counted late by the vendor, and a quick one after it at once."""
+    clock, counted, ways = [100.0], [], iter([3.0, 0.0])
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        clock[0] += next(ways)
+        counted.append(clock[0])
+        return httpx.Response(200, json={})
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr("roomtone.extract.http.time.monotonic", lambda: clock[0])
+    reader = VendorApi(Connection("shop", "https://shop.example.com", "secret-token"), {}, sleep)
+    reader._client = httpx.Client(transport=httpx.MockTransport(answer))
+    pace = Pace(1, 10.0)
+    for _ in range(2):
+        reader.get("/orders", pace=pace)
+    assert counted[1] - counted[0] >= 10.0
+
+
 def test_pace_counts_what_a_run_before_has_called() -> None:
     before, pace = Pace(3, 10.0), Pace(3, 10.0)
     for at in (0.0, 1.0):

@@ -102,9 +102,8 @@ class VendorApi:
         for attempt in itertools.count():
             if pace is not None:
                 self._wait(pace.wait_seconds(time.monotonic()), "its rate limit is reached", is_own_limit=True)
-                pace.count(time.monotonic())
             try:
-                status, headers, body = self._send(url)
+                status, headers, body = self._send(url, pace)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 problem, wait = type(error).__name__, None
             else:
@@ -127,7 +126,15 @@ class VendorApi:
             self._wait(wait + share / 2 if wait is not None else backoff * share, problem)
         raise AssertionError("counting never ends")
 
-    def _send(self, url: httpx.URL) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, url: httpx.URL, pace: Pace | None) -> tuple[int, httpx.Headers, bytes]:
+        try:
+            return self._receive(url)
+        finally:
+            # The vendor counts a call somewhere between its start and its answer.
+            if pace is not None:
+                pace.count(time.monotonic())
+
+    def _receive(self, url: httpx.URL) -> tuple[int, httpx.Headers, bytes]:
         with self._client.stream("GET", url) as response:
             parts, size = [], 0
             for part in response.iter_bytes():
