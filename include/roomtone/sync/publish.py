@@ -59,7 +59,7 @@ def take_copy(settings: Settings, current: Pass) -> None:
         store.close()
 
 
-# Of a warehouse of ten million sends it takes as long as five times as much.
+# With five times as much, publishing ten million sends takes as long.
 _MEMORY_LIMIT = "512MiB"
 
 
