@@ -38,7 +38,7 @@ _SENDS_A_MESSAGE = 5
 
 _LOOK_EVERY_SECONDS = 5.0
 
-_A_QUICK_WALK = timedelta(minutes=1)
+_A_QUICK_WALK = timedelta(minutes=2)
 _MOST_WALKS, _LONGEST_WALK, _FEW_CHANGES = 60, 5400.0, 100
 
 _AN_ID = re.compile(r"/(?!v\d)[^/]*\d[^/]*")
