@@ -22,7 +22,7 @@ from roomtone.stores.postgres import PostgresSession
 
 WAIT_SECONDS = 120.0
 # Of one process on the warehouse; past it DuckDB works on disk, beside the file.
-MEMORY_LIMIT = "2560MiB"
+MEMORY_LIMIT = "1GiB"
 _POLL_SECONDS = 0.05
 
 
