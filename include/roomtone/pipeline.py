@@ -12,7 +12,7 @@ from typing import Any
 
 from roomtone.settings import Settings
 from roomtone.stores.heartbeats import watched
-from roomtone.stores.ledger import note_source_read
+from roomtone.stores.ledger import note_first_read, note_source_read
 from roomtone.stores.operational import OperationalStore, Pass
 
 Progress = Callable[[str], None]
@@ -58,11 +58,11 @@ def begin(settings: Settings, as_of: datetime) -> Pass:
 
 def note_read(settings: Settings, source: str, as_of: datetime, unfinished: str) -> None:
     """Keep how far a source is known, unless a part of it is `unfinished`: what leaves must not rest on old news."""
-    if unfinished:
-        return
     store = OperationalStore(settings)
     try:
-        note_source_read(store, source, as_of)
+        note_first_read(store, source, as_of, is_finished=not unfinished)
+        if not unfinished:
+            note_source_read(store, source, as_of)
     finally:
         store.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Sandbox
+from roomtone import pipeline
 from roomtone.policies.guardrails import Guardrails
 from roomtone.policies.schema import load_policies
 from roomtone.policies.versions import policies_in_force
@@ -163,6 +164,33 @@ def test_a_held_mass_leaves_on_release(
     assert witness.writes() == []
     released = sync(mart.settings, mart.commit(now), "klaviyo", release_holds=True)
     assert released.total.done == 3
+
+
+def test_a_history_that_arrives_in_parts_is_no_mass_change(
+    brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], tmp_path: Path
+) -> None:
+    """A helpdesk's exports take a few calls a minute, and the first passes of a large brand know a part each."""
+    folder = tmp_path / "policies"
+    shutil.copytree(mart.settings.policies_dir, folder)
+    rules = (folder / "guardrails.yml").read_text()
+    (folder / "guardrails.yml").write_text(rules.replace("floor_customers: 50", "floor_customers: 2", 1))
+    mart.settings = replace(mart.settings, policies_dir=folder)
+    now = brand.now()
+
+    def a_pass(minute: int, count: int, unfinished: str = "", source: str = "zendesk") -> tuple[str, ...]:
+        at = now + timedelta(minutes=minute)
+        pipeline.note_read(mart.settings, source, at, unfinished)
+        for person in people(count):
+            mart.pause(person, now + timedelta(days=14))
+        return sync(mart.settings, mart.commit(at), "klaviyo").notes
+
+    assert a_pass(0, 1, "its patience ended") == ()
+    assert a_pass(1, 3, "its patience ended") == ()
+    assert a_pass(2, 3) == ()
+    mass = ("held 3 profile_properties: too many customers newly paused",)
+    assert a_pass(3, 3) == mass
+    # Another source that begins later lets nothing more pass.
+    assert a_pass(4, 0, "its patience ended", source="shop") == mass
 
 
 def test_a_hold_is_kept_and_released_with_one_command(

@@ -5,7 +5,7 @@ The outbox itself and the acknowledged state are in `operational.py`; a row here
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -124,6 +124,15 @@ source_reads = sa.Table(
     sa.Column("read_at", UtcDateTime, nullable=False),
 )
 
+# From when to when the history of a source was read for the first time; a large one takes several runs.
+first_reads = sa.Table(
+    "first_reads",
+    metadata,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("began_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+)
+
 # The calls to a vendor that still count towards its limits: each extraction and each sync is a process of its own.
 vendor_calls = sa.Table(
     "vendor_calls",
@@ -156,6 +165,29 @@ def note_source_read(store: OperationalStore, source: str, read_at: datetime) ->
     with store.begin() as connection:
         connection.execute(source_reads.delete().where(source_reads.c.source == source))
         connection.execute(source_reads.insert().values(source=source, read_at=read_at))
+
+
+def note_first_read(store: OperationalStore, source: str, as_of: datetime, *, is_finished: bool) -> None:
+    """Keep that a run as of `as_of` began the history of `source`, or came to its end; later runs change nothing."""
+    columns = first_reads.c
+    with store.begin() as connection:
+        known = connection.execute(sa.select(first_reads).where(columns.source == source)).one_or_none()
+        if known is None:
+            row = {"source": source, "began_at": as_of, "ended_at": as_of if is_finished else None}
+            connection.execute(first_reads.insert().values(row))
+        elif known.ended_at is None and is_finished:
+            connection.execute(first_reads.update().where(columns.source == source).values(ended_at=as_of))
+
+
+def history_known_at(store: OperationalStore, began_by: datetime) -> datetime | None:
+    """The instant from which all history is known of the sources that were first read at `began_by` or before.
+
+    None where there are none, the end of time while one of them is still being read.
+    """
+    query = sa.select(first_reads.c.ended_at).where(first_reads.c.began_at <= began_by)
+    with store.begin() as connection:
+        ended: list[datetime | None] = list(connection.execute(query).scalars())
+    return max((at or datetime.max.replace(tzinfo=UTC) for at in ended), default=None)
 
 
 def newest_source_read(store: OperationalStore, sources: Iterable[str]) -> datetime | None:

@@ -38,11 +38,11 @@ class Situation:
     """What is known when a sync sends.
 
     `as_of`: the instant up to which every source is known. `held_payloads`: the acknowledged payload per customer whose
-    profile is to change. `is_first`: this destination has never acknowledged a profile. `count_held`: how many profiles
-    it has acknowledged. `offers_today`: marketing events of the last 24 hours. `vanished`: customers that the
-    destination holds and the mart has lost. `newly_paused_before`: how many customers each of the last runs newly
-    paused. `released`: reasons that a person has let go for this run. `is_rolled_back`: a run was taken back here and
-    nobody has said yet that the sync may go on.
+    profile is to change. `is_first`: this destination has never acknowledged a profile, or none since all history of
+    the brand is known. `count_held`: how many profiles it has acknowledged. `offers_today`: marketing events of the
+    last 24 hours. `vanished`: customers that the destination holds and the mart has lost. `newly_paused_before`: how
+    many customers each of the last runs newly paused. `released`: reasons that a person has let go for this run.
+    `is_rolled_back`: a run was taken back here and nobody has said yet that the sync may go on.
     """
 
     now: datetime

@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from roomtone.stores.ledger import acknowledged_versions, effects
-from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, sync_runs
+from roomtone.stores.ledger import acknowledged_versions, effects, history_known_at
+from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents, passes, sync_runs
 from roomtone.sync.desired import RECOVERY_EVENT
 from roomtone.sync.intent_rows import acknowledged_row, intent_row, read_intent
 from roomtone.sync.lease import Lease
@@ -94,16 +94,27 @@ class Outbox:
             return [int(row.newly_paused) for row in connection.execute(query)]
 
     def has_been_complete(self) -> bool:
-        """Whether some earlier sync brought rows here and came to its end; before that, everything is new there."""
+        """Whether some earlier sync brought rows here and came to its end; before that, everything is new there.
+
+        The history of a large brand arrives in parts, over several passes, and is new until a pass has known all of it.
+        """
         columns = sync_runs.c
-        query = sa.select(columns.sync_run_id).where(
-            columns.destination == self._destination,
-            columns.is_complete.is_(True),
-            columns.total_rows > 0,
-            columns.sync_run_id != self._sync_run_id,
+        query = (
+            sa.select(sa.func.min(passes.c.as_of), sa.func.max(passes.c.as_of))
+            .select_from(sync_runs.join(passes, passes.c.sequence == columns.pass_sequence))
+            .where(
+                columns.destination == self._destination,
+                columns.is_complete.is_(True),
+                columns.total_rows > 0,
+                columns.sync_run_id != self._sync_run_id,
+            )
         )
         with self._store.begin() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            first, last = connection.execute(query).one()
+        if not isinstance(first, datetime) or not isinstance(last, datetime):
+            return False
+        known_at = history_known_at(self._store, first)
+        return known_at is None or last >= known_at
 
     def count_acknowledged(self, kind: str) -> int:
         columns = acknowledged.c

@@ -1,4 +1,4 @@
-"""The calls that an extraction or a sync has made a moment ago count for the next one too."""
+"""What one run tells the next: its calls of a moment ago, and whether it has come to the end of history."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,4 +13,10 @@ def upgrade() -> None:
         sa.Column("caller", sa.String, primary_key=True),
         sa.Column("ages", sa.Text, nullable=False),
         sa.Column("noted_at", sa.DateTime, nullable=False),
+    )
+    op.create_table(
+        "first_reads",
+        sa.Column("source", sa.String, primary_key=True),
+        sa.Column("began_at", sa.DateTime, nullable=False),
+        sa.Column("ended_at", sa.DateTime),
     )
