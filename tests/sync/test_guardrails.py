@@ -144,14 +144,19 @@ def test_a_report_counts_the_reasons() -> None:
     )
 
 
-def test_a_held_mass_leaves_on_release(
-    brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], witness: Witness, tmp_path: Path
-) -> None:
+def hold_from_the_third_pause_on(mart: Mart, tmp_path: Path) -> None:
+    """Lower the limit on newly paused customers to two."""
     folder = tmp_path / "policies"
     shutil.copytree(mart.settings.policies_dir, folder)
     rules = (folder / "guardrails.yml").read_text()
     (folder / "guardrails.yml").write_text(rules.replace("floor_customers: 50", "floor_customers: 2", 1))
     mart.settings = replace(mart.settings, policies_dir=folder)
+
+
+def test_a_held_mass_leaves_on_release(
+    brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], witness: Witness, tmp_path: Path
+) -> None:
+    hold_from_the_third_pause_on(mart, tmp_path)
     now = brand.now()
     known, *others = people(4)
     mart.calm(known)
@@ -170,11 +175,7 @@ def test_a_history_that_arrives_in_parts_is_no_mass_change(
     brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], tmp_path: Path
 ) -> None:
     """A helpdesk's exports take a few calls a minute, and the first passes of a large brand know a part each."""
-    folder = tmp_path / "policies"
-    shutil.copytree(mart.settings.policies_dir, folder)
-    rules = (folder / "guardrails.yml").read_text()
-    (folder / "guardrails.yml").write_text(rules.replace("floor_customers: 50", "floor_customers: 2", 1))
-    mart.settings = replace(mart.settings, policies_dir=folder)
+    hold_from_the_third_pause_on(mart, tmp_path)
     now = brand.now()
 
     def a_pass(minute: int, count: int, unfinished: str = "", source: str = "zendesk") -> tuple[str, ...]:
@@ -196,11 +197,7 @@ def test_a_history_that_arrives_in_parts_is_no_mass_change(
 def test_a_hold_is_kept_and_released_with_one_command(
     brand: Sandbox, mart: Mart, people: Callable[[int], list[Person]], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "policies"
-    shutil.copytree(mart.settings.policies_dir, folder)
-    rules = (folder / "guardrails.yml").read_text()
-    (folder / "guardrails.yml").write_text(rules.replace("floor_customers: 50", "floor_customers: 2", 1))
-    mart.settings = replace(mart.settings, policies_dir=folder)
+    hold_from_the_third_pause_on(mart, tmp_path)
     now = brand.now()
     known, *others = people(4)
     mart.calm(known)
