@@ -17,8 +17,8 @@ from roomtone.errors import RoomtoneError
 from roomtone.extract import StreamCount, extract
 from roomtone.extract import http as http_module
 from roomtone.extract.http import RefusalError, VendorApi
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import UnfinishedError
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Connection, load_settings
 
 OK: dict[str, Any] = {"items": [], "next_cursor": None}
@@ -168,10 +168,11 @@ def test_a_credential_is_not_sent_in_the_clear_nor_left_out() -> None:
 
 
 def test_pace_keeps_to_so_many_calls_in_so_many_seconds() -> None:
-    pace, now, made = Pace(3, 10.0), 0.0, []
+    pace, now, made = RateWindow(3, 10.0), 0.0, []
     for _ in range(7):
         now += pace.wait_seconds(now)
-        pace.count(now)
+        pace.start()
+        pace.end(now)
         made.append(now)
     assert made == [0, 0, 0, 10, 10, 10, 20]
 
@@ -191,18 +192,20 @@ def test_a_place_in_the_limit_comes_back_a_window_after_the_answer(monkeypatch: 
     monkeypatch.setattr("roomtone.extract.http.time.monotonic", lambda: clock[0])
     reader = VendorApi(Connection("shop", "https://shop.example.com", "secret-token"), {}, sleep)
     reader._client = httpx.Client(transport=httpx.MockTransport(answer))
-    pace = Pace(1, 10.0)
+    pace = RateWindow(1, 10.0)
     for _ in range(2):
         reader.get("/orders", pace=pace)
     assert counted[1] - counted[0] >= 10.0
 
 
 def test_pace_counts_what_a_run_before_has_called() -> None:
-    before, pace = Pace(3, 10.0), Pace(3, 10.0)
+    before, pace = RateWindow(3, 10.0), RateWindow(3, 10.0)
     for at in (0.0, 1.0):
-        before.count(at)
+        before.start()
+        before.end(at)
     pace.remember(before.ages(4.0), 104.0)
-    pace.count(104.0)
+    pace.start()
+    pace.end(104.0)
     assert pace.wait_seconds(104.0) == 6.0
     assert pace.wait_seconds(110.0) == 0.0
     assert pace.ages(110.0) == [9.0, 6.0]

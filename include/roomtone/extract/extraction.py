@@ -16,10 +16,10 @@ from roomtone.extract.index import VersionIndex
 from roomtone.extract.intake import Intake, StreamCount
 from roomtone.extract.klaviyo import KlaviyoSource
 from roomtone.extract.landing import Landing, held
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused, Source, UnfinishedError
 from roomtone.extract.shop import ShopSource
 from roomtone.extract.zendesk import ZendeskSource
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Settings
 from roomtone.stores.ledger import calls_before, note_calls
 from roomtone.stores.operational import OperationalStore
@@ -122,7 +122,9 @@ def extract(settings: Settings, source: str, as_of: datetime) -> ExtractReport:
 
 
 @contextmanager
-def _one_limit(store: OperationalStore, source: str, paces: Mapping[str, Pace], as_of: datetime) -> Iterator[None]:
+def _one_limit(
+    store: OperationalStore, source: str, paces: Mapping[str, RateWindow], as_of: datetime
+) -> Iterator[None]:
     """Counts the calls of the run before towards the vendor's limits, and this run's for the next one."""
     if not paces:
         yield

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, NoReturn
 
 from roomtone.contract import STREAMS
 from roomtone.errors import RoomtoneError
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import EXCERPT_BYTES, Cursors, Record, Refused, refused
+from roomtone.rate_window import RateWindow
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
@@ -33,7 +33,7 @@ class FilesSource:
             raise RoomtoneError("ROOMTONE_FILES_DIR", "is not set", "set it to a folder with one sub-folder per stream")
         self._folder = folder
         self._ignored: list[str] = []
-        self.paces: Mapping[str, Pace] = {}
+        self.paces: Mapping[str, RateWindow] = {}
 
     @property
     def ignored(self) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Any, Self
 import httpx
 
 from roomtone.errors import RoomtoneError
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import UnfinishedError
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Connection
 
 # What one extraction may wait for one vendor unless `ROOMTONE_<NAME>_BUDGET_SECONDS` says otherwise.
@@ -78,7 +78,7 @@ class VendorApi:
     def close(self) -> None:
         self._client.close()
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, pace: Pace | None = None) -> dict[str, Any]:
+    def get(self, path: str, params: Mapping[str, str] | None = None, pace: RateWindow | None = None) -> dict[str, Any]:
         """The JSON object at `path` below the connection's address.
 
         Raises RefusalError, UnfinishedError or RoomtoneError as the class says.
@@ -86,7 +86,7 @@ class VendorApi:
         url = self._base.copy_with(raw_path=(self._base.path.rstrip("/") + path).encode())
         return self._fetch(url.copy_merge_params(dict(params or {})), pace)
 
-    def follow(self, link: str, pace: Pace | None = None) -> dict[str, Any]:
+    def follow(self, link: str, pace: RateWindow | None = None) -> dict[str, Any]:
         """The JSON object behind a link of an earlier page; raises RoomtoneError if it leads to another server."""
         url = self._base.join(link)
         if (url.scheme, url.host, url.port) != (self._base.scheme, self._base.host, self._base.port):
@@ -97,7 +97,7 @@ class VendorApi:
             )
         return self._fetch(url, pace)
 
-    def _fetch(self, url: httpx.URL, pace: Pace | None) -> dict[str, Any]:
+    def _fetch(self, url: httpx.URL, pace: RateWindow | None) -> dict[str, Any]:
         failures = 0
         for attempt in itertools.count():
             if pace is not None:
@@ -126,13 +126,14 @@ class VendorApi:
             self._wait(wait + share / 2 if wait is not None else backoff * share, problem)
         raise AssertionError("counting never ends")
 
-    def _send(self, url: httpx.URL, pace: Pace | None) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, url: httpx.URL, pace: RateWindow | None) -> tuple[int, httpx.Headers, bytes]:
+        if pace is None:
+            return self._receive(url)
+        pace.start()
         try:
             return self._receive(url)
         finally:
-            # The vendor counts a call somewhere between its start and its answer.
-            if pace is not None:
-                pace.count(time.monotonic())
+            pace.end(time.monotonic())
 
     def _receive(self, url: httpx.URL) -> tuple[int, httpx.Headers, bytes]:
         with self._client.stream("GET", url) as response:

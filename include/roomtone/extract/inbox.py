@@ -6,9 +6,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from roomtone.extract import webhook_records as records
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused, refused
 from roomtone.extract.zendesk_lookup import ZendeskLookup
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Settings
 from roomtone.stores import inbox
 from roomtone.stores.inbox import Waiting
@@ -39,7 +39,7 @@ class WebhookSource:
         self._store = store
         self._taken: list[int] = []
         self.ignored: list[str] = []
-        self.paces: Mapping[str, Pace] = {}
+        self.paces: Mapping[str, RateWindow] = {}
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:
         del cursors  # the inbox itself says what is new

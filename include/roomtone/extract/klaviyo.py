@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 from roomtone.contract import SCOPES
 from roomtone.errors import RoomtoneError
 from roomtone.extract.http import RefusalError, VendorApi
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Connection
 
 REVISION = "2026-07-15"
@@ -62,8 +62,8 @@ class KlaviyoSource:
     def __init__(self, connection: Connection, as_of: datetime) -> None:
         self._connection = connection
         self._as_of = as_of.astimezone(UTC)
-        self._flow_pace = Pace(60, 60.0)
-        self._profile_pace = Pace(PROFILE_CALLS, 60.0)
+        self._flow_pace = RateWindow(60, 60.0)
+        self._profile_pace = RateWindow(PROFILE_CALLS, 60.0)
         self.paces = {"flows": self._flow_pace, "profiles": self._profile_pace}
         self.ignored: list[str] = []
 
@@ -150,7 +150,12 @@ class KlaviyoSource:
             cursors["deep_at"] = self._as_of.isoformat()
 
     def _pages(
-        self, api: VendorApi, path: str, params: Mapping[str, str], pace: Pace | None = None, after: str | None = None
+        self,
+        api: VendorApi,
+        path: str,
+        params: Mapping[str, str],
+        pace: RateWindow | None = None,
+        after: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Pages of a list, from the first one on or from the page `after`, where the vendor still knows that."""
         try:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NamedTuple, Protocol
 
-from roomtone.extract.pace import Pace
+from roomtone.rate_window import RateWindow
 
 # The beginning of a refused record that is kept for whoever looks into the quarantine.
 EXCERPT_BYTES = 16 * 1024
@@ -53,7 +53,7 @@ class Source(Protocol):
         """What was found and is no input, for the report; complete after `read`."""
 
     @property
-    def paces(self) -> Mapping[str, Pace]:
+    def paces(self) -> Mapping[str, RateWindow]:
         """The vendor's limits, which one run has to keep together with the run before it."""
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from roomtone.errors import RoomtoneError
 from roomtone.extract.http import VendorApi
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Connection
 
 _PAGE = "1000"
@@ -20,7 +20,7 @@ class ShopSource:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.ignored: list[str] = []
-        self.paces: Mapping[str, Pace] = {}
+        self.paces: Mapping[str, RateWindow] = {}
 
     def read(self, cursors: Cursors) -> Iterator[Record | Refused]:
         with VendorApi(self._connection, {"Authorization": f"Bearer {self._connection.token}"}) as api:

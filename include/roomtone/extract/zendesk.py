@@ -12,9 +12,9 @@ from roomtone.errors import RoomtoneError
 from roomtone.extract import zendesk_records as records
 from roomtone.extract.http import RefusalError, VendorApi
 from roomtone.extract.index import VersionIndex
-from roomtone.extract.pace import Pace
 from roomtone.extract.received import Cursors, Record, Refused
 from roomtone.extract.zendesk_lookup import ZendeskLookup
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Connection
 
 # "10 requests per minute" for the incremental exports together.
@@ -50,7 +50,7 @@ class ZendeskSource:
         self._connection = connection
         self._index = index
         self._second = int(as_of.timestamp())
-        self._pace = Pace(_EXPORT_CALLS, _EXPORT_SECONDS)
+        self._pace = RateWindow(_EXPORT_CALLS, _EXPORT_SECONDS)
         self.paces = {"exports": self._pace}
         self._order_field = connection.options.get("order_field_id", "")
         self._bots = {name.strip() for name in connection.options.get("bot_user_ids", "").split(",") if name.strip()}

@@ -6,8 +6,7 @@ import re
 import ssl
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import httpcore
 import httpx
 
 from roomtone.errors import RoomtoneError
+from roomtone.rate_window import RateWindow
 from roomtone.settings import Connection
 
 log = logging.getLogger(__name__)
@@ -93,45 +93,6 @@ class Timing:
     lease_seconds: float = 30.0
 
 
-class _Window:
-    """At most `most` calls in any `seconds`, as the vendor counts them.
-
-    The vendor counts a call somewhere between its start and its answer. So a call takes its place when it starts and
-    gives it back `seconds` after its answer: however long each was under way, no window there ever holds more.
-    """
-
-    def __init__(self, per_unit: float, unit_seconds: float) -> None:
-        self.most = max(1, int(per_unit))
-        self.seconds = unit_seconds * self.most / per_unit
-        self._under_way = 0
-        self._answered: deque[float] = deque()
-
-    def wait_seconds(self, now: float, count: int) -> float:
-        """How long until `count` more calls may start; 0 also where only answers can tell."""
-        while self._answered and now - self._answered[0] >= self.seconds:
-            self._answered.popleft()
-        lacking = self._under_way + len(self._answered) + min(count, self.most) - self.most
-        if lacking <= 0 or not self._answered:
-            return 0.0
-        return self._answered[min(lacking, len(self._answered)) - 1] + self.seconds - now
-
-    def remember(self, answered: Iterable[float]) -> None:
-        """Counts calls that an earlier client has made; `answered` in ascending order, before any of this one's."""
-        self._answered.extend(answered)
-
-    def answered(self, now: float) -> list[float]:
-        """When those calls were answered that still count."""
-        return [at for at in self._answered if now - at < self.seconds]
-
-    def start(self, count: int) -> None:
-        self._under_way += count
-
-    def end(self, now: float | None) -> None:
-        self._under_way -= 1
-        if now is not None:
-            self._answered.append(now)
-
-
 class _Pace:
     """The burst and the steady limit of one endpoint, the vendor's own word to wait, and how it has answered lately.
 
@@ -140,7 +101,7 @@ class _Pace:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._windows = (_Window(endpoint.per_second, 1.0), _Window(endpoint.per_minute, 60.0))
+        self._windows = (RateWindow(endpoint.per_second, 1.0), RateWindow(endpoint.per_minute, 60.0))
         self._lock = threading.Lock()
         self.most = min(window.most for window in self._windows)
         self._held_until = 0.0
@@ -162,17 +123,15 @@ class _Pace:
             for window in self._windows:
                 window.end(now)
 
-    def remember(self, ages: Iterable[float], now: float) -> None:
+    def remember(self, ages: Sequence[float], now: float) -> None:
         with self._lock:
-            answered = sorted(now - max(0.0, age) for age in ages)
             for window in self._windows:
-                window.remember(answered)
+                window.remember(ages, now)
 
     def ages(self, now: float) -> list[float]:
         """Seconds since each call that still counts was answered."""
         with self._lock:
-            longest = max(self._windows, key=lambda window: window.seconds)
-            return [round(now - at, 2) for at in longest.answered(now)]
+            return max(self._windows, key=lambda window: window.seconds).ages(now)
 
     def hold(self, until: float) -> None:
         """The vendor asks everybody to wait, not only the call that it told so."""
