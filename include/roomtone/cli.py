@@ -512,6 +512,8 @@ def _print_run(report: "RunReport") -> None:
         f"scored {report.messages_scored} messages, {report.messages_per_second:,.0f} a second; "
         f"peak memory {report.peak_memory_mib:,.0f} MiB"
     )
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False)
 
 
 def _did(stage: Any) -> str:

@@ -8,22 +8,30 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roomtone.settings import Settings
 from roomtone.stores.heartbeats import watched
 from roomtone.stores.ledger import note_first_read, note_source_read
 from roomtone.stores.operational import OperationalStore, Pass
 
+if TYPE_CHECKING:
+    from roomtone.extract import ExtractReport
+
 Progress = Callable[[str], None]
 
 # Stages with one sign of life each; extract has one a source and sync one a destination.
 _WHOLE = frozenset({"score", "transform", "validate", "publish"})
+# So many refused records are told one by one.
+_MOST_TOLD = 10
 
 
 @dataclass
 class RunReport:
-    """What one run did. `seconds` by stage; `peak_memory_mib` of this process."""
+    """What one run did. `seconds` by stage; `peak_memory_mib` of this process.
+
+    `failures` kept something from being done; `notes` are one line each about what was set aside, held or looks wrong.
+    """
 
     pass_id: str
     as_of: datetime
@@ -32,6 +40,7 @@ class RunReport:
     messages_scored: int = 0
     is_valid: bool = False
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def messages_per_second(self) -> float:
@@ -97,6 +106,7 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
                     extracted = extract(settings, source, as_of)
                 report.stages[f"extract {source}"] = extracted
                 report.failures += [extracted.unfinished] if extracted.unfinished else []
+                report.notes += _quarantine_notes(settings, extracted)
                 note_read(settings, source, as_of, extracted.unfinished)
             except RoomtoneError as error:
                 report.failures.append(str(error))
@@ -113,6 +123,7 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
         validation = validate(settings, current)
         report.stages["validate"] = validation
         report.is_valid = validation.is_valid
+        report.notes += validation.warnings
     if not report.is_valid:
         report.failures += [f"validate: {line}" for line in validation.critical]
         report.failures.append(f"{current.pass_id}: is not valid; nothing was synced or published")
@@ -121,12 +132,27 @@ def run_once(settings: Settings, as_of: datetime, progress: Progress = lambda _:
         for destination in settings.destinations:
             try:
                 with watched(settings, "sync", destination):
-                    report.stages[f"sync {destination}"] = sync(settings, current, destination)
+                    synced = sync(settings, current, destination)
+                report.stages[f"sync {destination}"] = synced
+                report.notes += [f"{destination}: {note}" for note in synced.notes]
             except RoomtoneError as error:
                 report.failures.append(str(error))
     with stage("publish"):
         report.stages["publish"] = publish_marts(settings, current)
     return report
+
+
+def _quarantine_notes(settings: Settings, extracted: "ExtractReport") -> list[str]:
+    from roomtone.stores.raw import quarantined
+
+    if not extracted.total.quarantined or extracted.load_id is None:
+        return []
+    found = quarantined(settings, extracted.source, extracted.load_id)
+    told = found.slice(length=_MOST_TOLD).to_pylist()
+    lines = [f"quarantined {row['stream']} at {row['location']}: {row['reason']}" for row in told]
+    left = found.num_rows - len(told)
+    folder = settings.raw_dir / extracted.source / "quarantine"
+    return [*lines, f"quarantined {left} more: see {folder}"] if left else lines
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from end_to_end.brands import T0, at, message, story, ticket, write
+from end_to_end.brands import QUESTION, T0, UPSET, at, customer, message, story, ticket, write
 from roomtone.pipeline import run_once
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import raw
@@ -144,6 +144,98 @@ def test_messages_from_the_future_do_not_exist_yet(settings: Settings, brand: Pa
     assert marts(settings, "select count(*) from fct_suppression_causes where customer_id = 'ana'") == [(0,)]
     run_once(settings, T0 + timedelta(hours=6))
     assert marts(settings, "select count(*) > 0 from fct_suppression_causes where customer_id = 'ana'") == [(True,)]
+
+
+def dated(record: dict, instant: str) -> dict:
+    """The record as one of another instant."""
+    return record | {"created_at": instant, "updated_at": instant}
+
+
+def test_records_that_make_no_sense_are_decided_as_documented_and_named(settings: Settings, brand: Path) -> None:
+    """Merges into nothing, in a ring and into itself; two records of one instant; no address; summer time's edges."""
+    spring, summer = "2026-03-29T01:59:59+01:00", "2026-03-29T03:00:00+02:00"
+    write(
+        brand,
+        {
+            "customers": [
+                {key: value for key, value in customer("homeless").items() if key != "email"},
+                customer("twice", email="one@example.com"),
+                customer("twice", email="two@example.com"),
+            ],
+            "tickets": [
+                ticket("t-self", "self", "open", 1, opened=0, merged_into="t-self"),
+                ticket("t-ring", "ring", "open", 1, opened=0, merged_into="t-ring-2"),
+                ticket("t-ring-2", "ring", "open", 1, opened=0, merged_into="t-ring-3"),
+                ticket("t-ring-3", "ring", "open", 1, opened=0, merged_into="t-ring"),
+                ticket("t-nowhere", "nowhere", "open", 1, opened=0, merged_into="t-unknown"),
+                ticket("t-homeless", "homeless", "open", 0),
+                dated(ticket("t-spring", "spring", "open", 0), spring),
+                dated(ticket("t-naive", "naive", "open", 0), "2026-03-29T02:30:00"),
+            ],
+            "messages": [
+                *(message(f"m-{key}", f"t-{key}", UPSET, 0.5) for key in ("self", "ring", "nowhere", "homeless")),
+                message("m-twice", "t-ana", "Thank you so much, all is well!", 0.5),
+                message("m-twice", "t-ana", UPSET, 0.5),
+                dated(message("m-spring", "t-spring", UPSET, 0), spring),
+                dated(message("m-spring-2", "t-spring", f"Still nothing. {UPSET}", 0), summer),
+            ],
+        },
+        name="senseless",
+    )
+    report = run_once(settings, T0 + timedelta(days=27, hours=12))
+    assert report.failures == []
+    notes = "\n".join(report.notes)
+    assert "quarantined tickets at tickets/senseless.jsonl:8: tickets.created_at: '2026-03-29T02:30:00'" in notes
+    assert "raw.tickets: tickets merged into themselves, in a ring, or into one that is not there: 5;" in notes
+    for stream in ("customers", "messages"):
+        assert f"raw.{stream}: ids of which two records of one instant disagree: 1;" in notes
+    paused = dict(
+        marts(
+            settings,
+            "select customer_id, started_at from fct_suppression_causes where policy_id = 'open_negative_ticket'",
+        )
+    )
+    half_past = (T0 + timedelta(hours=0.5)).replace(tzinfo=None)
+    assert {paused[key] for key in ("self", "ring", "nowhere", "homeless")} == {half_past}
+    assert paused["spring"].isoformat() == "2026-03-29T00:59:59"
+    [(planned,)] = marts(settings, "select planned_end_at from fct_suppressions where customer_id = 'spring' limit 1")
+    assert planned.isoformat() == "2026-04-12T01:00:00", "fourteen days of 24 hours after the later message"
+    assert marts(
+        settings,
+        "select status, status_reason from fct_recovery_triggers where customer_id = 'homeless' and kind = 'apology'",
+    ) == [("blocked", "no_address")]
+
+
+def test_rules_that_would_pause_more_than_the_guardrail_lets_through_are_held_and_told(
+    settings: Settings, brand: Path, tmp_path: Path
+) -> None:
+    count = 60
+    names = [f"asking-{number}" for number in range(count)]
+    write(
+        brand,
+        {
+            "customers": [customer(name) for name in names],
+            "tickets": [ticket(f"t-{name}", name, "open", 0) for name in names],
+            "messages": [message(f"m-{name}", f"t-{name}", QUESTION, 0) for name in names],
+        },
+        name="asking",
+    )
+    run_once(settings, T0 + timedelta(hours=1))
+    folder = tmp_path / "policies"
+    shutil.copytree(settings.policies_dir, folder)
+    with (folder / "suppression.yml").open("a") as file:
+        file.write(
+            "- {id: any_question, version: 1, owner: nobody, why: a trial, tier: 1, pause: [sales],"
+            " start: {sentiment: neutral, min_confidence: 0.5}, end: {cool_off_hours: 1, max_days: 1}}\n"
+        )
+    report = run_once(dataclasses.replace(settings, policies_dir=folder), T0 + timedelta(hours=2))
+    # What is held is decided all the same.
+    [(paused,)] = marts(
+        settings, "select count(distinct customer_id) from fct_suppression_causes where policy_id = 'any_question'"
+    )
+    assert paused >= count
+    [held] = [note for note in report.notes if note.startswith("files: held ")]
+    assert held == f"files: held {paused} profile_properties: too many customers newly paused"
 
 
 def damaged(good: Path, folder: Path, damage: str) -> Path:

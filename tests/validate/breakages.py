@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from roomtone.contract import STREAMS
+from roomtone.transform.keys import KEYS
 from roomtone.validate.rules import RowRule, Suite
 
 _LATER = "timestamp '2026-03-02 12:30:00'"
@@ -128,6 +129,18 @@ for _stream in STREAMS:
         ],
         (f"raw.{_stream}", "records dated after this pass"): [f"update new_{_stream} set version_at = {_LATER}"],
     }
+for _stream in KEYS.keys() & STREAMS.keys():
+    MEASURES[f"raw.{_stream}", "ids of which two records of one instant disagree"] = [
+        _insert_like(f"raw.{_stream}", record_hash="'another'"),
+        (
+            f"insert into keys.{_stream} select * replace ((select max(rowid) from raw.{_stream}) as place)"
+            f" from keys.{_stream} limit 1"
+        ),
+    ]
+MEASURES["raw.tickets", "tickets merged into themselves, in a ring, or into one that is not there"] = [
+    "update raw.tickets set merged_into = id",
+    "update new_tickets set merged_into = id",
+]
 for _stream, _key, _target in (
     ("tickets", "customer_id", "customers"),
     ("messages", "ticket_id", "tickets"),

@@ -15,6 +15,7 @@ from roomtone.settings import Settings
 from roomtone.stores import warehouse
 from roomtone.stores.loading import ensure_raw_tables
 from roomtone.stores.operational import OperationalStore, Pass, acknowledged, extract_runs, metadata
+from roomtone.transform import keys
 from roomtone.validate.raw_suites import literal_values
 
 AS_OF = datetime.fromisoformat("2026-03-02T12:00:00+00:00")
@@ -86,6 +87,7 @@ def build(settings: Settings, customers: int = 2, as_of: datetime = AS_OF) -> Pa
                 f" {pauses}, roomtone_tier integer, roomtone_reason varchar, roomtone_pause_until timestamp)"
             )
             _fill(connection, customers, current)
+            keys.refresh(connection)
         count_extracted(store, "load-1", read=2 * customers + 2, landed=2 * customers + 2)
     finally:
         store.close()

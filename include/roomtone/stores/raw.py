@@ -108,11 +108,15 @@ def uncommitted_states(dataset: Path) -> list[Path]:
     return [file for file in sorted((dataset / STATES).glob("*.jsonl")) if file.name.split("__")[1] not in committed]
 
 
-def quarantined(settings: Settings, source: str | None = None) -> pa.Table:
-    """The quarantine of one source or of all, as `QUARANTINE_SCHEMA`, each entry once, in order of landing."""
+def quarantined(settings: Settings, source: str | None = None, load_id: str | None = None) -> pa.Table:
+    """The quarantine of one source or of all, as `QUARANTINE_SCHEMA`, each entry once, in order of landing; with
+    `load_id` that of one load.
+    """
     seen: set[str] = set()
     parts: list[pa.Table] = []
     for load in completed_loads(settings, source):
+        if load_id not in {None, load.load_id}:
+            continue
         for file in load.quarantine:
             table = read_table(file, QUARANTINE_SCHEMA)
             # One by one: a reread line may occur twice within a table as well.

@@ -72,7 +72,7 @@ def records(connection: Session, table: str, key: str, ids: str, columns: str = 
         if versions:
             condition = f"id in (select id from raw.{table} where {condition})"
         return f"select {columns} from raw.{table} where {condition}"
-    hashed = f"{key} in (select {_hash('ids.id')} from ({ids}) as ids(id))"
+    hashed = _hashed(key, ids)
     if versions:
         hashed = f"id in (select id from keys.{table} where {hashed})"
     condition = f"{expression} in ({ids})"
@@ -101,6 +101,17 @@ def versions(connection: Session, table: str, key: str, ids: str, columns: Seque
         f" hashes as (select rowid as place, record_hash from raw.{table} where rowid in (select place from tied))"
         " select found.* exclude (place), hashes.record_hash from found left join hashes using (place)"
     )
+
+
+def places(table: str, ids: str) -> str:
+    """A query for where in `raw.<table>` the records may lie whose `id` is among `ids`, on DuckDB: all of theirs, and
+    of others those with the same hash.
+    """
+    return f"select place from keys.{table} where {_hashed('id', ids)}"
+
+
+def _hashed(key: str, ids: str) -> str:
+    return f"{key} in (select {_hash('ids.id')} from ({ids}) as ids(id))"
 
 
 def _hash(expression: str) -> str:

@@ -184,7 +184,7 @@ def _measured(
     missing = [table for table in measure.tables if table not in known]
     if missing:
         return _Asked(suite, measure, None, f"could not be counted: {', '.join(missing)} is missing")
-    is_needless = _number(connection, measure.unless, {}) if measure.unless else 0.0
+    is_needless = _number(connection, measure.unless.replace(ROWS, suite.rows), {}) if measure.unless else 0.0
     value: float | str = 0.0
     if isinstance(is_needless, str):
         value = is_needless

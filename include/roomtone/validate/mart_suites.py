@@ -17,10 +17,7 @@ _GRAIN = "Two rows for one thing count it twice, and one of them is wrong."
 KEY = "A row without its key joins nothing and explains nothing."
 _KNOWN = "A word that the contract does not know falls through every filter downstream in silence."
 TIER = "Tiers decide queue and recovery; only 0 to 3 mean anything."
-FIX = (
-    "look at the model that builds it (`roomtone why CUSTOMER` for one case), then run again or `roomtone rebuild`;"
-    " nothing is sent until then"
-)
+FIX = "look at the model that builds it (`roomtone why CUSTOMER` for one case), then run again or `roomtone rebuild`"
 
 ACTIVE = "valid_from <= $as_of and (valid_to is null or valid_to > $as_of)"
 

@@ -5,6 +5,7 @@
 from typing import Any, Literal, get_args, get_origin
 
 from roomtone.contract import LANDED_COLUMNS, SENTIMENTS, STREAMS, Stream
+from roomtone.transform import keys
 from roomtone.validate.rules import ROWS, Measure, RowRule, Suite, between, counted, not_null, one_of, sums_to
 
 # What `transform` copies into the warehouse at the beginning of each pass; models read nothing else from outside.
@@ -22,9 +23,7 @@ CONTROL_TABLES = (
 MAX_QUARANTINE_SHARE = 0.01
 MAX_UNSCORED_SHARE = 0.01
 
-_FIX_LOAD = (
-    "compare the load with its source (`roomtone doctor`), correct it there and run again; until then nothing is sent"
-)
+_FIX_LOAD = "compare the load with its source (`roomtone doctor`), correct it there and run again"
 _FIX_TRANSFORM = "run transform again for this pass; if it stays, run `roomtone rebuild`"
 _FIX_EXTRACT = "read the reasons in the quarantine folder of the raw store, correct the source and run again"
 _FIX_SCORES = "check the model's folder (ROOMTONE_MODEL), score again, and run `roomtone rebuild` if it stays"
@@ -172,6 +171,11 @@ def _stream(stream: Stream) -> Suite:
             severity="warning",
         ),
     ]
+    # Of campaigns there are no keys: a brand has hundreds, and a pass reads them all.
+    if stream.name in keys.KEYS:
+        measures.append(_contradictions(stream))
+    if stream.name == "tickets":
+        measures.append(_merges())
     if stream.name in _REFERENCES:
         key, target = _REFERENCES[stream.name]
         measures.append(
@@ -193,6 +197,60 @@ def _stream(stream: Stream) -> Suite:
         extra_columns=(*names, "load_id"),
         is_slice=True,
         next_step=_FIX_LOAD,
+    )
+
+
+def _contradictions(stream: Stream) -> Measure:
+    table = f"raw.{stream.name}"
+    return counted(
+        "ids of which two records of one instant disagree",
+        f"""
+        with
+        found as materialized (
+            select rowid as place, id, version_at from {table}
+            where rowid in ({keys.places(stream.name, f"select id from {ROWS}")})
+        ),
+        tied as (
+            select place from found
+            where id in (select id from {ROWS})
+            qualify count(*) over (partition by id, version_at) > 1
+        )
+        select count(distinct id)
+        from (
+            select id from {table} where rowid in (select place from tied)
+            group by id, version_at having count(distinct record_hash) > 1
+        )
+        """,
+        why="Neither is newer: the one with the greater hash counts, whatever came first, and may be the wrong one.",
+        severity="warning",
+        tables=(f"keys.{stream.name}",),
+    )
+
+
+def _merges() -> Measure:
+    return counted(
+        "tickets merged into themselves, in a ring, or into one that is not there",
+        f"""
+        with recursive
+        merges as (
+            select id, arg_max(merged_into, version_at) as merged_into from raw.tickets
+            where id in (select id from raw.tickets where merged_into is not null)
+            group by id
+        ),
+        reached as (
+            select id, merged_into from merges
+            where id in (select id from {ROWS} where merged_into is not null)
+            union
+            select reached.id, merges.merged_into from reached join merges on reached.merged_into = merges.id
+        )
+        select count(distinct id) from reached
+        where merged_into = id or merged_into not in (select id from raw.tickets where id is not null)
+        """,
+        why="A merge into itself is none, a ring is followed until it comes back, and one into nowhere leaves the"
+        " ticket its own history: pauses may end at another time than the helpdesk shows.",
+        severity="warning",
+        tables=("raw.tickets",),
+        unless=f"select count(*) = 0 from {ROWS} where merged_into is not null",
     )
 
 

@@ -42,7 +42,7 @@ class Measure:
 
     `sql` selects exactly one number and may use $as_of (the pass's instant) and $received_until (the latest instant at
     which a record can have been received), and {rows} for the rows that the suite's row rules look at; `tables` are the
-    other tables it reads. Where `unless` selects true, the number is 0 without being counted.
+    other tables it reads. Where `unless`, which may use {rows} too, selects true, the number is 0 and is not counted.
     """
 
     name: str
