@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from roomtone.airflow import processes
+from roomtone.airflow import keeper, processes
 
 LAUNCHER = [sys.executable, "-m", "roomtone.airflow.launcher"]
 
@@ -86,6 +87,18 @@ def test_up_shows_where_to_look_and_down_ends_it_all(tmp_path: Path, launch: Lau
         "sandbox",
     }
     assert listening(started) == {"127.0.0.1"}
+    for name in ("scheduler", "dag-processor", "triggerer"):
+        assert datetime.fromisoformat(keeper.heartbeat(name, url) or "")
+    assert float(keeper.heartbeat("api-server", url) or "")
+    # What dies is started again.
+    kept = next(process for process in started if process.name == "triggerer")
+    [component] = psutil.Process(kept.pid).children()
+    component.kill()
+    component.wait()
+    deadline = time.monotonic() + 60
+    while not psutil.Process(kept.pid).children() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert psutil.Process(kept.pid).children()
 
     refused = launch("up")
     assert refused.returncode == 1

@@ -124,12 +124,6 @@ class AirflowInstance:
         """Components that have ended by themselves."""
         return [process for process in self.started if not process.is_alive()]
 
-    def restart(self, position: int) -> None:
-        """Start a component again that has ended, as a supervisor does; the record is kept up to date."""
-        ended = self.started[position]
-        self.started[position] = _start(ended.name, self.environ, Path(self.environ["AIRFLOW_HOME"]), Path(ended.log))
-        record(self.run_folder, RUN_NAME, self.started)
-
     def wait_until_ready(self, timeout_seconds: float) -> None:
         """Until the API answers, the scheduler lives and every DAG file is read; then make the pool and unpause."""
         deadline = time.monotonic() + timeout_seconds
@@ -243,7 +237,8 @@ def start_airflow(
 def _start(name: str, environ: Mapping[str, str], home: Path, log: Path) -> Started:
     # Logs are read from the folder by everybody: no log servers, and no ports for them.
     quiet = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
-    return start(name, airflow_command(name, *quiet), environ, home, log)
+    command = [sys.executable, "-m", "roomtone.airflow.keeper", name, *quiet]
+    return start(name, command, environ, home, log)
 
 
 def airflow_command(*arguments: str) -> list[str]:

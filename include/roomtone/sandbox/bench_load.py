@@ -1,7 +1,7 @@
 """`make bench-load`: bad hours, bursts, a backlog and deaths during load, in Airflow, as JSON. Figures are simulated.
 
 The phases are compressed by default; whole ones are `--outage-minutes 60 --burst-minutes 5 --backlog 250000
---soak-days 30`. A component that was killed is started again by the measurement, as a supervisor or compose would.
+--soak-days 30`. What was killed or stands still is started again by its keeper, as everywhere.
 """
 
 import argparse
@@ -213,16 +213,11 @@ class Bench:
         return [wrote[key] for key, at in first.items() if (at - wrote[key]).total_seconds() > _OBJECTIVE_SECONDS]
 
     def kill(self, name: str) -> None:
-        """End a component at once, and start it again two seconds later."""
-        position = next(n for n, process in enumerate(self.airflow.started) if process.name == name)
-        dead = self.airflow.started[position]
-        family = psutil.Process(dead.pid).children(recursive=True)
-        os.kill(dead.pid, signal.SIGKILL)
-        for member in family:
+        """End a component with all its processes at once, but not its keeper."""
+        keeper = next(process for process in self.airflow.started if process.name == name)
+        for member in psutil.Process(keeper.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 member.kill()
-        time.sleep(2.0)
-        self.airflow.restart(position)
 
     def kill_worker(self) -> None:
         """End a worker of the scheduler with the task that it runs."""
@@ -241,17 +236,9 @@ class Bench:
         subprocess.Popen([sys.executable, "-c", _HOLD_WAREHOUSE, str(seconds)], env=environ)
 
     def fill_disk(self, seconds: float) -> None:
-        """No file grows any more, of Airflow or of its tasks, as on a full disk; what has ended of it is started again
-        when there is room.
-        """
+        """No file grows any more, of Airflow or of its tasks, as on a full disk."""
         self._limit_files(_SMALL_FILE)
-        Timer(seconds, self._free_disk).start()
-
-    def _free_disk(self) -> None:
-        self._limit_files(psutil.RLIM_INFINITY)
-        for position, process in enumerate(self.airflow.started):
-            if not process.is_alive():
-                self.airflow.restart(position)
+        Timer(seconds, self._limit_files, (psutil.RLIM_INFINITY,)).start()
 
     def _limit_files(self, size: int) -> None:
         for process in self.airflow.started:
