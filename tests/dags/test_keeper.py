@@ -81,7 +81,9 @@ def test_the_api_server_is_where_tasks_report_to() -> None:
 def test_what_lives_on_without_a_sign_is_ended_and_started_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    keeper = Keeper("thing", [sys.executable, "-c", HANGING, str(tmp_path)], lambda: shown(tmp_path / "sign"), quick)
+    alerts: list[str] = []
+    command = [sys.executable, "-c", HANGING, str(tmp_path)]
+    keeper = Keeper("thing", command, lambda: shown(tmp_path / "sign"), quick, alerts.append)
     thread = Thread(target=keeper.keep, kwargs={"look_seconds": 0.1, "proven_seconds": 0.0})
     thread.start()
     deadline = time.monotonic() + 60
@@ -93,7 +95,9 @@ def test_what_lives_on_without_a_sign_is_ended_and_started_again(
     assert not thread.is_alive()
     assert starts(tmp_path) == 2
     assert not child.is_running()
-    assert "thing stood still and was ended after " in capfd.readouterr().err
+    [alert] = alerts
+    assert alert.startswith("thing stood still and was ended after ")
+    assert f"roomtone keeper: {alert}; it is started again" in capfd.readouterr().err
 
 
 def test_what_dies_is_started_again_and_what_cannot_start_is_not(tmp_path: Path) -> None:

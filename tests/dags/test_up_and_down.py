@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,9 @@ import psutil
 import pytest
 
 from roomtone.airflow import keeper, processes
+from roomtone.settings import load_settings
+from roomtone.stores.heartbeats import alerts_since
+from roomtone.stores.operational import OperationalStore
 
 LAUNCHER = [sys.executable, "-m", "roomtone.airflow.launcher"]
 
@@ -47,7 +50,7 @@ def listening(started: list[processes.Started]) -> set[str]:
 
 @pytest.mark.airflow
 def test_up_shows_where_to_look_and_down_ends_it_all(tmp_path: Path, launch: Launch) -> None:
-    output = tmp_path / "up.log"
+    output, began_at = tmp_path / "up.log", datetime.now(UTC)
     with output.open("w") as log:
         environ = dict(os.environ) | {"ROOMTONE_HOME": str(tmp_path)}
         up = subprocess.Popen(
@@ -98,14 +101,19 @@ def test_up_shows_where_to_look_and_down_ends_it_all(tmp_path: Path, launch: Lau
     deadline = time.monotonic() + 60
     while not psutil.Process(kept.pid).children() and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert psutil.Process(kept.pid).children()
+    home = re.search(r"home +(\S+)", shown)
+    assert home
+    store = OperationalStore(load_settings({"ROOMTONE_HOME": home[1]}))
+    while not (alerts := alerts_since(store, began_at)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    store.close()
+    assert [alert.kind for alert in alerts] == ["restarted"]
+    assert " triggerer ended by itself with -9 after " in alerts[0].subject
 
     refused = launch("up")
     assert refused.returncode == 1
     assert re.fullmatch(r"roomtone: \S+: already runs \(pid \d+\); stop it with `make down`\n", refused.stderr)
 
-    home = re.search(r"home +(\S+)", shown)
-    assert home
     errors = launch("airflow", "dags", "list-import-errors", ROOMTONE_HOME=home[1])
     assert errors.returncode == 0, errors.stderr
     assert errors.stdout.strip().endswith("No data found")

@@ -1,13 +1,17 @@
-"""What Airflow calls when a deadline is missed. The triggerer imports it, so it lives in the installed package."""
+"""What Airflow calls when a deadline is missed, and a keeper when it starts a component again:
+`python -m roomtone.airflow.alerts SUBJECT`. The triggerer imports it, so it lives in the installed package.
+"""
 
 import asyncio
 import logging
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 LATE = "late"
+RESTARTED = "restarted"
 
 
 async def raise_late(dag_id: str, **context: Any) -> None:
@@ -15,16 +19,20 @@ async def raise_late(dag_id: str, **context: Any) -> None:
     run = context.get("context", {}).get("dag_run", {})
     subject = f"{dag_id} {run.get('run_id') or run.get('dag_run_id') or datetime.now(UTC).isoformat()}"
     log.error("alert: %s is late", subject)
-    await asyncio.to_thread(_keep, subject)
+    await asyncio.to_thread(_keep, LATE, subject)
 
 
-def _keep(subject: str) -> None:
+def _keep(kind: str, subject: str) -> None:
     from roomtone.settings import load_settings
     from roomtone.stores.heartbeats import raise_alert
     from roomtone.stores.operational import OperationalStore
 
     store = OperationalStore(load_settings())
     try:
-        raise_alert(store, LATE, subject, datetime.now(UTC))
+        raise_alert(store, kind, subject, datetime.now(UTC))
     finally:
         store.close()
+
+
+if __name__ == "__main__":
+    _keep(RESTARTED, sys.argv[1])

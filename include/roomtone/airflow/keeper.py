@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import FrameType
 
 import psutil
@@ -82,12 +83,19 @@ class Keeper:
     """One component, kept running until this process is asked to end."""
 
     def __init__(
-        self, name: str, command: Sequence[str], sign: Callable[[], str | None], pulse: Callable[[float], Pulse] = Pulse
+        self,
+        name: str,
+        command: Sequence[str],
+        sign: Callable[[], str | None],
+        pulse: Callable[[float], Pulse] = Pulse,
+        alert: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._name = name
         self._command = command
         self._sign = sign
         self._pulse = pulse
+        self._alert = alert
+        self._why_again = ""
         self._child: subprocess.Popen[bytes] | None = None
         self._is_ending = False
 
@@ -115,7 +123,8 @@ class Keeper:
             is_first = False
             failures = failures + 1 if lived < proven_seconds else 0
             how = "stood still and was ended" if code is None else f"ended by itself with {code}"
-            _say(f"{self._name} {how} after {lived:.0f} s; it is started again")
+            self._why_again = f"{self._name} {how} after {lived:.0f} s"
+            _say(f"{self._why_again}; it is started again")
             # In short waits: an end that is asked for is not kept waiting.
             until = time.monotonic() + min(_LONGEST_PAUSE_SECONDS, 2.0**failures)
             while not self._is_ending and time.monotonic() < until:
@@ -131,6 +140,8 @@ class Keeper:
         pulse = self._pulse(time.monotonic())
         if self._is_ending:
             self.end()
+        elif self._why_again:
+            self._alert(self._why_again)
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return child.wait(look_seconds)
@@ -144,6 +155,14 @@ class Keeper:
 def api_url(environ: Mapping[str, str]) -> str:
     """Where the API server is, by the address that tasks report to."""
     return environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].rstrip("/").removesuffix("/execution")
+
+
+def _raise_alert(subject: str) -> None:
+    """In a process of its own: what it imports is ten times the keeper."""
+    command = [sys.executable, "-m", "roomtone.airflow.alerts", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {subject}"]
+    # A store that cannot be written is told in the component's log, and is no reason to stop keeping.
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(command, timeout=60.0, check=False)
 
 
 def _end_with_keeper() -> None:
@@ -162,7 +181,8 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Keep the component that `arguments` name, with its own arguments."""
     name, url = arguments[0], api_url(os.environ)
-    keeper = Keeper(name, [sys.executable, "-m", "airflow", *arguments], lambda: heartbeat(name, url))
+    command = [sys.executable, "-m", "airflow", *arguments]
+    keeper = Keeper(name, command, lambda: heartbeat(name, url), alert=_raise_alert)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, keeper.end)
     return keeper.keep()
