@@ -16,6 +16,7 @@ import pytest
 
 from end_to_end.brands import QUESTION, T0, UPSET, at, customer, message, story, ticket, write
 from roomtone.pipeline import run_once
+from roomtone.policies.why import explain
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import raw
 
@@ -236,6 +237,9 @@ def test_rules_that_would_pause_more_than_the_guardrail_lets_through_are_held_an
     assert paused >= count
     [held] = [note for note in report.notes if note.startswith("files: held ")]
     assert held == f"files: held {paused} profile_properties: too many customers newly paused"
+    told = explain(settings, "asking-7").as_text()
+    assert f"not in effect at files (sales): files holds {paused} profile_properties since " in told
+    assert "in effect at files, as of " in explain(settings, "maya").as_text()
 
 
 def damaged(good: Path, folder: Path, damage: str) -> Path:

@@ -74,6 +74,7 @@ def test_an_upset_customer_is_explained_to_the_end(why) -> None:
     assert "characters " in text
     assert "churn risk now: 0.0" in text
     assert f"by {RULE_VERSION}, on mood alone until it is weighed; value at risk 0.00" in text
+    assert "\nin effect at files, as of 20" in text
 
 
 def test_the_span_of_the_evidence_is_in_the_message(why) -> None:
@@ -111,6 +112,7 @@ def test_the_past_is_explained_as_of_then(why) -> None:
     before = why("past", "--at", at(1)).stdout
     assert "paused by open_negative_ticket" in before
     assert "since the matter is settled and the cool-off is over then" in before
+    assert "in effect" not in before, "what a destination held then is not kept"
 
 
 def test_a_persons_release_is_named(why) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from roomtone.contract import TIERS
 from roomtone.errors import RoomtoneError
 from roomtone.policies.execute import execute
@@ -14,7 +16,7 @@ from roomtone.policies.suppression import MessageStart, SuppressionRule
 from roomtone.policies.versions import applied_versions, stored_versions
 from roomtone.settings import Settings
 from roomtone.stores import published
-from roomtone.stores.operational import OperationalStore
+from roomtone.stores.operational import OperationalStore, acknowledged
 
 Row = dict[str, Any]
 
@@ -52,6 +54,8 @@ where customer_id = ? and override_id is not null and decided_at <= ?
 order by decided_at desc, decision_id
 """
 
+_PROFILES = "profile_properties"
+
 _ENDINGS = {
     "resolved": "since the matter is settled and the cool-off is over then",
     "relieved": "since the customer has sounded relieved",
@@ -66,7 +70,8 @@ class Answer:
     """The state of one customer at one instant with everything that explains it.
 
     `why_not` tells of the latest messages what they lack to start a pause; it is filled while nothing is paused. `risk`
-    is that of the last published pass, whatever `at` is.
+    is that of the last published pass, whatever `at` is. `held_by` says of each destination which of the paused scopes
+    it was seen to hold; it is empty for the past.
     """
 
     customer_id: str
@@ -78,6 +83,7 @@ class Answer:
     by_hand: list[Row] = field(default_factory=list)
     why_not: list[str] = field(default_factory=list)
     risk: Row | None = None
+    held_by: list[Row] = field(default_factory=list)
 
     def as_dict(self) -> Row:
         return {
@@ -89,6 +95,7 @@ class Answer:
             "by_hand": self.by_hand,
             "why_not": self.why_not,
             "risk": self.risk,
+            "held_by": self.held_by,
             "recovery_triggers": self.triggers,
         }
 
@@ -104,6 +111,7 @@ class Answer:
         for cause in self.causes:
             lines += _cause_lines(cause)
         lines += [_by_hand_line(decision) for decision in self.by_hand]
+        lines += [_held_line(row) for row in self.held_by]
         if not self.suppressions:
             lines.append("nothing is paused")
             lines += [f"  {line}" for line in self.why_not]
@@ -124,8 +132,9 @@ def explain(settings: Settings, customer_id: str, at: datetime | None = None) ->
     customer whom no record mentions.
     """
     customer_id = person_of(settings, customer_id)
-    if at is None:
-        at = published.query(settings, "select as_of from roomtone_publication")[0]["as_of"].replace(tzinfo=UTC)
+    latest = published.query(settings, "select as_of from roomtone_publication")[0]["as_of"].replace(tzinfo=UTC)
+    at = at or latest
+    is_present = at >= latest
     instant = at.astimezone(UTC).replace(tzinfo=None)
     states = published.query(
         settings,
@@ -166,6 +175,7 @@ def explain(settings: Settings, customer_id: str, at: datetime | None = None) ->
             "select churn_risk, risk_version, risk_weighed_at, value_at_risk from dim_customers where customer_id = ?",
             [customer_id],
         )[0],
+        _held_by(settings, customer_id, [row["scope"] for row in suppressions]) if suppressions and is_present else [],
     )
 
 
@@ -235,6 +245,45 @@ def _by_hand(settings: Settings, customer_id: str, instant: datetime) -> list[Ro
             row |= {"action": execute(row["inputs"]).action, "evidence": evidence}
             decisions.append(row)
     return decisions
+
+
+def _held_by(settings: Settings, customer_id: str, scopes: Sequence[str]) -> list[Row]:
+    """What each destination of profiles acknowledged of a customer's paused `scopes`, and what holds the rest up."""
+    from roomtone.sync.holds import open_holds
+
+    store = OperationalStore(settings)
+    try:
+        of_profiles = sa.select(acknowledged).where(acknowledged.c.kind == _PROFILES)
+        with store.begin() as connection:
+            every = connection.execute(of_profiles.with_only_columns(acknowledged.c.destination).distinct())
+            names = sorted(str(row[0]) for row in every)
+            found = {
+                row.destination: row
+                for row in connection.execute(of_profiles.where(acknowledged.c.subject_id == customer_id))
+            }
+        holds = {hold.destination: hold.told() for hold in open_holds(store) if hold.kind == _PROFILES}
+    finally:
+        store.close()
+    rows = []
+    for name in names:
+        payload = json.loads(found[name].payload) if name in found else {}
+        missing = [scope for scope in scopes if payload.get(f"roomtone_pause_{scope}") is not True]
+        rows.append(
+            {
+                "destination": name,
+                "acknowledged_at": found[name].acknowledged_at if name in found else None,
+                "missing": missing,
+                "held_up": holds.get(name) if missing else None,
+            }
+        )
+    return rows
+
+
+def _held_line(row: Row) -> str:
+    if not row["missing"]:
+        return f"in effect at {row['destination']}, as of {_shown(row['acknowledged_at'])}"
+    why = row["held_up"] or "the next sync brings it there, where the customer is known"
+    return f"not in effect at {row['destination']} ({', '.join(row['missing'])}): {why}"
 
 
 def _ending(cause: Row, rule: SuppressionRule | None) -> str:
