@@ -108,7 +108,7 @@ def test_up_shows_where_to_look_and_down_ends_it_all(tmp_path: Path, launch: Lau
         time.sleep(0.2)
     store.close()
     assert [alert.kind for alert in alerts] == ["restarted"]
-    assert " triggerer ended by itself with -9 after " in alerts[0].subject
+    assert " triggerer ended with -9 after " in alerts[0].subject
 
     refused = launch("up")
     assert refused.returncode == 1

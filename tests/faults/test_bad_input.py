@@ -238,7 +238,8 @@ def test_rules_that_would_pause_more_than_the_guardrail_lets_through_are_held_an
     [held] = [note for note in report.notes if note.startswith("files: held ")]
     assert held == f"files: held {paused} profile_properties: too many customers newly paused"
     told = explain(settings, "asking-7").as_text()
-    assert f"not in effect at files (sales): files holds {paused} profile_properties since " in told
+    assert f"not in effect at files (sales): held there with all {paused} since " in told
+    assert ": too many customers newly paused; see `roomtone sync status`" in told
     assert "in effect at files, as of " in explain(settings, "maya").as_text()
 
 

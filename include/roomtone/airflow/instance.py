@@ -237,7 +237,7 @@ def start_airflow(
 def _start(name: str, environ: Mapping[str, str], home: Path, log: Path) -> Started:
     # Logs are read from the folder by everybody: no log servers, and no ports for them.
     quiet = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
-    command = [sys.executable, "-m", "roomtone.airflow.keeper", name, *quiet]
+    command = [sys.executable, "-m", "roomtone.airflow.keeper", environ["AIRFLOW__API__BASE_URL"], name, *quiet]
     return start(name, command, environ, home, log)
 
 

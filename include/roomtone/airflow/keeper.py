@@ -1,4 +1,4 @@
-"""Keeps one of Airflow's components running: `python -m roomtone.airflow.keeper scheduler [ARGUMENT ...]`.
+"""Keeps one of Airflow's components running: `python -m roomtone.airflow.keeper API_URL COMPONENT [ARGUMENT ...]`.
 
 Starts the component, and starts it again when it has died, or when it lives on and does nothing: a scheduler whose disk
 was full for a while waits for ever for its workers, which wait for it, and no exit code tells a supervisor so.
@@ -6,14 +6,13 @@ was full for a while waits for ever for its workers, which wait for it, and no e
 
 import ctypes
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
@@ -109,7 +108,8 @@ class Keeper:
     def keep(self, look_seconds: float = _LOOK_SECONDS, proven_seconds: float = STILL_SECONDS) -> int:
         """Run until asked to end; returns the exit code: the component's where its first start fails.
 
-        It has failed when it ends within `proven_seconds`: what is wrong then is still wrong at the next start.
+        It has failed when it ends by itself within `proven_seconds`: what is wrong then is still wrong at the next
+        start. What was killed may not have been at fault.
         """
         is_first, failures = True, 0
         while not self._is_ending:
@@ -118,11 +118,11 @@ class Keeper:
             lived = time.monotonic() - begun
             if self._is_ending:
                 break
-            if is_first and code is not None and lived < proven_seconds:
+            if is_first and code is not None and code >= 0 and lived < proven_seconds:
                 return code or 1
             is_first = False
             failures = failures + 1 if lived < proven_seconds else 0
-            how = "stood still and was ended" if code is None else f"ended by itself with {code}"
+            how = "stood still and was ended" if code is None else f"ended with {code}"
             self._why_again = f"{self._name} {how} after {lived:.0f} s"
             _say(f"{self._why_again}; it is started again")
             # In short waits: an end that is asked for is not kept waiting.
@@ -152,11 +152,6 @@ class Keeper:
                 return None
 
 
-def api_url(environ: Mapping[str, str]) -> str:
-    """Where the API server is, by the address that tasks report to."""
-    return environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].rstrip("/").removesuffix("/execution")
-
-
 def _raise_alert(subject: str) -> None:
     """In a process of its own: what it imports is ten times the keeper."""
     command = [sys.executable, "-m", "roomtone.airflow.alerts", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {subject}"]
@@ -179,9 +174,9 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Keep the component that `arguments` name, with its own arguments."""
-    name, url = arguments[0], api_url(os.environ)
-    command = [sys.executable, "-m", "airflow", *arguments]
+    """Keep a component: the API server's address, the component's name, and its own arguments."""
+    url, name, *its_own = arguments
+    command = [sys.executable, "-m", "airflow", name, *its_own]
     keeper = Keeper(name, command, lambda: heartbeat(name, url), alert=_raise_alert)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, keeper.end)

@@ -16,6 +16,7 @@ from roomtone.policies.suppression import MessageStart, SuppressionRule
 from roomtone.policies.versions import applied_versions, stored_versions
 from roomtone.settings import Settings
 from roomtone.stores import published
+from roomtone.stores.ledger import holds
 from roomtone.stores.operational import OperationalStore, acknowledged
 
 Row = dict[str, Any]
@@ -249,8 +250,6 @@ def _by_hand(settings: Settings, customer_id: str, instant: datetime) -> list[Ro
 
 def _held_by(settings: Settings, customer_id: str, scopes: Sequence[str]) -> list[Row]:
     """What each destination of profiles acknowledged of a customer's paused `scopes`, and what holds the rest up."""
-    from roomtone.sync.holds import open_holds
-
     store = OperationalStore(settings)
     try:
         of_profiles = sa.select(acknowledged).where(acknowledged.c.kind == _PROFILES)
@@ -261,7 +260,12 @@ def _held_by(settings: Settings, customer_id: str, scopes: Sequence[str]) -> lis
                 row.destination: row
                 for row in connection.execute(of_profiles.where(acknowledged.c.subject_id == customer_id))
             }
-        holds = {hold.destination: hold.told() for hold in open_holds(store) if hold.kind == _PROFILES}
+            held_up = {
+                row.destination: f"held there with all {row.count_held} since {_shown(row.held_at)}: {row.reason};"
+                " see `roomtone sync status`"
+                for row in connection.execute(sa.select(holds).where(holds.c.ended_at.is_(None)))
+                if row.kind == _PROFILES
+            }
     finally:
         store.close()
     rows = []
@@ -273,7 +277,7 @@ def _held_by(settings: Settings, customer_id: str, scopes: Sequence[str]) -> lis
                 "destination": name,
                 "acknowledged_at": found[name].acknowledged_at if name in found else None,
                 "missing": missing,
-                "held_up": holds.get(name) if missing else None,
+                "held_up": held_up.get(name) if missing else None,
             }
         )
     return rows
