@@ -17,7 +17,7 @@ from roomtone.policies.versions import applied_versions, stored_versions
 from roomtone.settings import Settings
 from roomtone.stores import published
 from roomtone.stores.ledger import holds
-from roomtone.stores.operational import OperationalStore, acknowledged
+from roomtone.stores.operational import OperationalStore, acknowledged, intents
 
 Row = dict[str, Any]
 
@@ -254,8 +254,11 @@ def _held_by(settings: Settings, customer_id: str, scopes: Sequence[str]) -> lis
     try:
         of_profiles = sa.select(acknowledged).where(acknowledged.c.kind == _PROFILES)
         with store.begin() as connection:
-            every = connection.execute(of_profiles.with_only_columns(acknowledged.c.destination).distinct())
-            names = sorted(str(row[0]) for row in every)
+            # Where any profile has arrived, or this one is on its way.
+            every = of_profiles.with_only_columns(acknowledged.c.destination).union(
+                sa.select(intents.c.destination).where(intents.c.kind == _PROFILES, intents.c.subject_id == customer_id)
+            )
+            names = sorted(str(row[0]) for row in connection.execute(every))
             found = {
                 row.destination: row
                 for row in connection.execute(of_profiles.where(acknowledged.c.subject_id == customer_id))
