@@ -307,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "past_messages": options.history,
                 "phases": phases,
                 "memory_peak_mib": round(bench.memory.mib),
+                "memory_peak_largest": bench.memory.largest(),
                 "alerts": len(told),
             }
         )

@@ -223,26 +223,38 @@ class MemoryPeak:
     def __init__(self, run_folder: Path) -> None:
         self._run_folder = run_folder
         self._looked_at = -_LOOK_EVERY_SECONDS
-        self.mib = 0.0
+        self.held: list[tuple[str, float]] = []
+
+    @property
+    def mib(self) -> float:
+        return sum(mib for _, mib in self.held)
 
     def look(self) -> None:
         """Look, unless that was done a moment ago."""
         if time.monotonic() - self._looked_at >= _LOOK_EVERY_SECONDS:
-            self.mib = max(self.mib, memory_mib(self._run_folder))
+            held = memory_held(self._run_folder)
+            if sum(mib for _, mib in held) > self.mib:
+                self.held = held
             self._looked_at = time.monotonic()
 
+    def largest(self, count: int = 8) -> list[str]:
+        """Who held most of it, in MiB: components, and the tasks of the scheduler each by itself."""
+        return [f"{name} {mib:.0f}" for name, mib in sorted(self.held, key=lambda each: -each[1])[:count]]
 
-def memory_mib(run_folder: Path) -> float:
-    """Memory of all that was started, shared pages counted once (PSS)."""
-    total = 0
+
+def memory_held(run_folder: Path) -> list[tuple[str, float]]:
+    """Memory of each process of all that was started, in MiB, shared pages counted once (PSS)."""
+    held = []
     for started in processes.recorded(run_folder).values():
         for process in started:
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 leader = psutil.Process(process.pid)
                 for member in (leader, *leader.children(recursive=True)):
                     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                        total += member.memory_full_info().pss
-    return total / 1024 / 1024
+                        is_task = " ".join(member.cmdline()).startswith("airflow worker -- ")
+                        name = "task" if is_task else process.name
+                        held.append((name, member.memory_full_info().pss / 1024 / 1024))
+    return held
 
 
 def quiet() -> None:
