@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -61,21 +62,24 @@ def heartbeat(component: str, api_url: str) -> str | None:
 
     The API server's sign is that it answers: another text at each answer, and an empty one where there is none.
     """
-    path = "version" if component == _API_SERVER else "monitor/health"
+    if component == _API_SERVER:
+        return "" if _answer(f"{api_url}/api/v2/version") is None else str(time.monotonic())
+    name = component.replace("-", "_")
+    shown = (_answer(f"{api_url}/api/v2/monitor/health") or {}).get(name, {}).get(f"latest_{name}_heartbeat")
+    return None if shown is None else str(shown)
+
+
+def _answer(url: str) -> dict[str, Any] | None:
+    """The JSON object at `url`, an empty one where the answer is an error, and None where there is no answer."""
     # Loopback, or another container: a proxy in the environment is not for these calls.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{api_url}/api/v2/{path}", timeout=10.0) as response:
-            health = json.load(response)
+        with opener.open(url, timeout=10.0) as response:
+            return dict(json.load(response))
     except urllib.error.HTTPError:
-        health = {}
+        return {}
     except (OSError, ValueError):
-        return "" if component == _API_SERVER else None
-    if component == _API_SERVER:
-        return str(time.monotonic())
-    name = component.replace("-", "_")
-    shown = health.get(name, {}).get(f"latest_{name}_heartbeat")
-    return None if shown is None else str(shown)
+        return None
 
 
 class Keeper:
