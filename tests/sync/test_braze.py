@@ -85,8 +85,9 @@ def test_an_event_in_doubt_waits_until_it_can_have_arrived(
     too_early = brand.advance((2 * VISIBILITY_LAG).total_seconds() - 30)
     assert sync(mart.settings, mart.commit(too_early), "braze").total.in_doubt == 1
     assert witness.entries("event_received") == []
-    sync(mart.settings, mart.commit(brand.advance(60)), "braze")
-    assert sync(mart.settings, mart.commit(brand.advance(1)), "braze").total.done == 1
+    # The brand's clock goes on by itself: a slow machine sees the event in the sync that sends it already.
+    syncs = [sync(mart.settings, mart.commit(brand.advance(seconds)), "braze") for seconds in (60, 1)]
+    assert sum(report.total.done for report in syncs) == 1
     assert [entry["unique_id"] for entry in witness.entries("event_received")] == ["trigger-tried"]
 
 
