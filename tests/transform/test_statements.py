@@ -65,7 +65,7 @@ def test_they_leave_what_dbt_would(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_node_that_fails_is_named() -> None:
     model = Statement("model", "dim_things", "models/dim_things.sql", "create table things as select 1 as id")
-    test = Statement("test", "grain_things", "models/dim_things.yml", "select id from things")
+    test = Statement("test", "grain_things", "models/dim_things.yml", "select id from things", ("dim_things",))
     wrong = Statement("model", "dim_more", "models/dim_more.sql", "select nothing from nowhere")
     with duckdb.connect() as connection:
         with pytest.raises(RoomtoneError, match="dbt test grain_things: Got 1 result, configured to fail if != 0"):
@@ -75,18 +75,35 @@ def test_a_node_that_fails_is_named() -> None:
             statements.send(connection, [wrong])
 
 
+def test_what_reads_a_table_waits_for_it() -> None:
+    second = Statement(
+        "model", "sums", "models/sums.sql", "create table sums as select sum(range) from long", ("long",)
+    )
+    first = Statement("model", "long", "models/long.sql", "create table long as select range from range(20_000_000)")
+    with duckdb.connect() as connection:
+        assert statements.send(connection, [second, first]) == 2
+        assert connection.execute("select * from sums").fetchone() == (199_999_990_000_000,)
+
+
 def test_what_was_kept_for_another_project_is_not_sent(tmp_path: Path) -> None:
     sent = tmp_path / "sent.sql"
     sent.write_text("select 1")
     node = SimpleNamespace(
+        unique_id="model.things",
+        depends_on=SimpleNamespace(nodes=["source.raw.things", "model.parts"]),
         resource_type="model",
         name="things",
         original_file_path="models/things.sql",
         build_path=str(sent),
         config=SimpleNamespace(materialized="kept"),
     )
-    statements.keep(tmp_path, "one", [SimpleNamespace(node=node)])
-    assert statements.kept(tmp_path, "one") == [Statement("model", "things", "models/things.sql", "select 1")]
+    reads_nothing = SimpleNamespace(nodes=[])
+    part = SimpleNamespace(**vars(node) | {"unique_id": "model.parts", "name": "parts", "depends_on": reads_nothing})
+    statements.keep(tmp_path, "one", [SimpleNamespace(node=part), SimpleNamespace(node=node)])
+    assert statements.kept(tmp_path, "one") == [
+        Statement("model", "parts", "models/things.sql", "select 1"),
+        Statement("model", "things", "models/things.sql", "select 1", ("parts",)),
+    ]
     assert statements.kept(tmp_path, "another") == []
     (tmp_path / "touched_statements.json").write_text("{")
     assert statements.kept(tmp_path, "one") == []

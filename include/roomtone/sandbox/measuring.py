@@ -39,6 +39,7 @@ _SENDS_A_MESSAGE = 5
 _LOOK_EVERY_SECONDS = 5.0
 
 _A_QUICK_WALK = timedelta(minutes=2)
+_DEEP_LOOKS = timedelta(hours=1)
 _MOST_WALKS, _LONGEST_WALK, _FEW_CHANGES = 60, 5400.0, 100
 
 _AN_ID = re.compile(r"/(?!v\d)[^/]*\d[^/]*")
@@ -88,12 +89,19 @@ def write_past(settings: Settings, now: datetime, messages: int) -> Year:
 
 
 def settle(airflow: AirflowInstance, brand: Brand, store: OperationalStore) -> None:
-    """Walk until all profiles have been read and little is left to change in them.
+    """Walk until all profiles have been read and little is left to change in them, an hour after that was so at first.
 
-    The first walks change everybody's profile and read it again, twice, by the vendors' limits. Raises RoomtoneError
-    where that has no end. The routing of tickets after a bad hour takes another, and is not waited for.
+    The first walks change everybody's profile and read it again, twice, by the vendors' limits; for half an hour each
+    deep look at what has changed reads all of them once more. Raises RoomtoneError where that has no end. The routing
+    of tickets after a bad hour takes another, and is not waited for.
     """
-    seen = 0
+    _walk_until_calm(airflow, brand, store)
+    brand.advance_to(brand.now() + _DEEP_LOOKS)
+    _walk_until_calm(airflow, brand, store)
+
+
+def _walk_until_calm(airflow: AirflowInstance, brand: Brand, store: OperationalStore) -> None:
+    seen = brand.last_entry()
     for _ in range(_MOST_WALKS):
         began = brand.now()
         airflow.walk("extract", timeout_seconds=_LONGEST_WALK)

@@ -225,7 +225,12 @@ intents = sa.Table(
     sa.Column("prior_payload", sa.Text),
     sa.Index("ix_intents_subject", "destination", "kind", "subject_id"),
     sa.Index("ix_intents_kind", "kind", "as_of"),
+    sa.Index("ix_intents_standing", "kind", "status", "destination"),
 )
+
+# Of what is acknowledged, the profiles that hold something true: everybody else is calm. Said with constants, because
+# an index over a part of a table serves only a query that says the same as it does.
+PAUSED = "kind = 'profile_properties' and payload like '%true%'"
 
 # What each destination has acknowledged: the state that the next plan is compared with.
 acknowledged = sa.Table(
@@ -240,6 +245,7 @@ acknowledged = sa.Table(
     # Grows with every write of this destination and kind, so that a copy knows what it lacks.
     sa.Column("version", sa.Integer, nullable=False, default=0),
     sa.Index("ix_acknowledged_version", "destination", "kind", "version"),
+    sa.Index("ix_acknowledged_paused", "destination", sqlite_where=sa.text(PAUSED), postgresql_where=sa.text(PAUSED)),
 )
 
 # What people said of a message's mood. A second answer of the same person is a row of its own: the later one counts.

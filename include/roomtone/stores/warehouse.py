@@ -105,9 +105,7 @@ class _Kept:
         """A connection with temporary tables of its own."""
         if self._database is None:
             self._database = self._opened.enter_context(opened(self._path, wait_seconds))
-        with self._database.cursor() as connection:
-            connection.execute("set timezone = 'UTC'")
-            connection.execute("set enable_progress_bar = false")
+        with beside(self._database) as connection:
             yield connection
 
     def close(self) -> None:
@@ -162,6 +160,15 @@ def opened(path: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.Du
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def beside(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Another connection to the same database, with temporary tables of its own."""
+    with connection.cursor() as other:
+        other.execute("set timezone = 'UTC'")
+        other.execute("set enable_progress_bar = false")
+        yield other
 
 
 def copy(settings: Settings, target: Path, check: Callable[[duckdb.DuckDBPyConnection], None]) -> None:

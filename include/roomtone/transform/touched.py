@@ -11,7 +11,7 @@ Where that cannot be told (no last pass, or another project, policy or model, or
 
 # ruff: noqa: S608 - every name in a query comes from the contract or the catalogue; values are bound
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -235,22 +235,26 @@ def _touch(connection: Session, last: _LastPass, as_of: datetime) -> int:
         )
     # What is found in one step leads to what is found in the next, until nothing new is.
     step = 0
-    for kind, query in _touched_by(connection):
-        _add(connection, kind, query, step, [as_of] if "?" in query else [])
+    _add(connection, _touched_by(connection), step, as_of)
     while found := [kind for kind in _KINDS if _count(connection, f"touched.{kind}_ids where step = {step}")]:
         step += 1
-        for kind, led_by, query in _ties(connection, step - 1):
-            if led_by in found:
-                _add(connection, kind, query, step)
+        ties = [(kind, query) for kind, led_by, query in _ties(connection, step - 1) if led_by in found]
+        _add(connection, ties, step, as_of)
     return _count(connection, "touched.customer_ids")
 
 
-def _add(connection: Session, kind: str, query: str, step: int, parameters: list[datetime] | None = None) -> None:
-    connection.execute(
-        f"insert into touched.{kind}_ids select distinct found.id, {step} from ({query}) as found(id)"
-        f" where found.id is not null and found.id not in (select {kind}_id from touched.{kind}_ids)",
-        parameters or [],
-    )
+def _add(connection: Session, queries: Sequence[tuple[str, str]], step: int, as_of: datetime) -> None:
+    """Add what the queries find, those of a kind in one statement: the engine answers them side by side."""
+    for kind in _KINDS:
+        asked = [query for queried, query in queries if queried == kind]
+        if not asked:
+            continue
+        united = " union all ".join(f"select * from ({query}) as found" for query in asked)
+        connection.execute(
+            f"insert into touched.{kind}_ids select distinct found.id, {step} from ({united}) as found(id)"
+            f" where found.id is not null and found.id not in (select {kind}_id from touched.{kind}_ids)",
+            [as_of] * united.count("?"),
+        )
 
 
 def _find_changed_records(connection: Session, since: datetime, as_of: datetime) -> None:

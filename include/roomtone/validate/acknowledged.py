@@ -10,7 +10,7 @@ import duckdb
 import sqlalchemy as sa
 
 from roomtone.contract import SCOPES
-from roomtone.stores.operational import OperationalStore, Pass, acknowledged, intents
+from roomtone.stores.operational import PAUSED, OperationalStore, Pass, acknowledged, intents
 from roomtone.validate.releases import Held, Wanted
 
 _PROFILES = "profile_properties"
@@ -40,13 +40,12 @@ def read_wanted(connection: duckdb.DuckDBPyConnection, current: Pass, customers:
 def read_held(store: OperationalStore, as_of: datetime) -> list[Held]:
     """What each destination that takes profiles holds, by name. Pauses whose own end has passed are over without us.
 
-    Of what is acknowledged only profiles with something true in them are read: all others are calm, and there may be a
-    million of them.
+    Of what is acknowledged only profiles with something true in them are read: there may be a million others.
     """
     with store.begin() as connection:
         rows = connection.execute(
             sa.select(acknowledged.c.destination, acknowledged.c.subject_id, acknowledged.c.payload).where(
-                acknowledged.c.kind == _PROFILES, acknowledged.c.payload.like("%true%")
+                sa.text(PAUSED)
             )
         ).all()
         names = connection.execute(
