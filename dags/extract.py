@@ -22,7 +22,7 @@ TAGS = ["path/extract", "impact/tier-1"]
 
 @dag(schedule=EXTRACT_SCHEDULE, doc_md=__doc__, tags=TAGS, deadline=late_alert("extract"), **DAG_DEFAULTS)
 def extract() -> None:
-    @task
+    @task(multiple_outputs=False)
     def extract_source(source: str) -> dict[str, int]:
         stages.step_back()
         return stages.extract_source(source)

@@ -19,7 +19,7 @@ from roomtone.airflow.defaults import DAG_DEFAULTS, DESTINATIONS
 
 @dag(schedule="41 * * * *", doc_md=__doc__, tags=["path/sync", "impact/tier-2"], **DAG_DEFAULTS)
 def reconcile() -> None:
-    @task
+    @task(multiple_outputs=False)
     def reconcile_destination(destination: str) -> dict[str, int]:
         return stages.reconcile_destination(destination)
 

@@ -22,7 +22,7 @@ from roomtone.airflow.defaults import DAG_DEFAULTS
 @dag(schedule="11 * * * *", doc_md=__doc__, tags=["path/score", "impact/tier-3"], **DAG_DEFAULTS)
 def risk() -> None:
     # Outside the warehouse's pool: learning takes minutes, and the file's own lock is held for a moment of it.
-    @task
+    @task(multiple_outputs=False)
     def weigh_risks() -> dict[str, int]:
         return stages.weigh_risks()
 

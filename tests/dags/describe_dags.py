@@ -36,6 +36,7 @@ dags = {
                 "is_teardown": task.is_teardown,
                 "downstream": sorted(task.downstream_task_ids),
                 "outlets": sorted(asset.name for asset in task.outlets),
+                "is_told_in_pieces": getattr(task, "multiple_outputs", False),
                 "has_timeout": task.execution_timeout is not None,
             }
             for task in dag.tasks

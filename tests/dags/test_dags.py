@@ -69,6 +69,12 @@ def test_each_runs_once_at_a_time_and_tries_again(bag: dict[str, Any], dag_id: s
     assert all(task["retries"] >= 2 and task["has_timeout"] for task in dag["tasks"].values())
 
 
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_no_task_tells_its_counts_one_by_one(bag: dict[str, Any], dag_id: str) -> None:
+    """Airflow makes an XCom, a call of its API, of each entry of a dictionary, unless it is told not to."""
+    assert not [name for name, task in bag["dags"][dag_id]["tasks"].items() if task["is_told_in_pieces"]]
+
+
 def test_what_writes_or_copies_the_warehouse_takes_turns(bag: dict[str, Any]) -> None:
     tasks = {name: task for dag in bag["dags"].values() for name, task in dag["tasks"].items()}
     assert {name for name, task in tasks.items() if task["pool"] == "warehouse"} == {"decide", "copy"}
