@@ -16,7 +16,7 @@ from roomtone.errors import RoomtoneError
 from roomtone.settings import Settings, load_settings
 from roomtone.stores import warehouse
 from roomtone.stores.ledger import metadata
-from roomtone.stores.operational import OperationalStore, passes
+from roomtone.stores.operational import PAUSED, OperationalStore, acknowledged, intents, passes
 
 AS_OF = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -55,6 +55,23 @@ def test_the_migrations_make_what_the_metadata_says(settings: Settings) -> None:
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.execute(sa.text("pragma journal_mode")).scalar() == "wal"
+
+
+def test_what_each_pass_asks_for_is_found_by_an_index(settings: Settings) -> None:
+    """Nine of ten intents and acknowledged profiles are settled and calm, and a large brand has a million of them."""
+    under_way = sa.select(intents).where(
+        intents.c.destination == "klaviyo",
+        intents.c.kind == "profile_properties",
+        intents.c.status.in_(("pending", "sending", "sent")),
+    )
+    paused = sa.select(acknowledged.c.destination, acknowledged.c.payload).where(sa.text(PAUSED))
+    store = OperationalStore(settings)
+    with store.engine.connect() as connection:
+        for query, index in ((under_way, "ix_intents_standing"), (paused, "ix_acknowledged_paused")):
+            text = str(query.compile(store.engine, compile_kwargs={"literal_binds": True}))
+            [plan] = connection.exec_driver_sql(f"explain query plan {text}").all()
+            assert f"USING INDEX {index}" in plan.detail
+    store.close()
 
 
 def test_a_pass_remembers_its_instant_and_its_verdict(settings: Settings) -> None:

@@ -39,6 +39,7 @@ _SENDS_A_MESSAGE = 5
 _LOOK_EVERY_SECONDS = 5.0
 
 _A_QUICK_WALK = timedelta(minutes=2)
+# Klaviyo's changed profiles of the last half hour are read once more each quarter of an hour.
 _DEEP_LOOKS = timedelta(hours=1)
 _MOST_WALKS, _LONGEST_WALK, _FEW_CHANGES = 60, 5400.0, 100
 

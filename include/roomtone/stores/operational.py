@@ -202,7 +202,7 @@ intents = sa.Table(
     "intents",
     metadata,
     sa.Column("intent_id", sa.String, primary_key=True),
-    sa.Column("destination", sa.String, nullable=False, index=True),
+    sa.Column("destination", sa.String, nullable=False),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("subject_id", sa.String, nullable=False),
     sa.Column("vendor_id", sa.String),
@@ -211,7 +211,7 @@ intents = sa.Table(
     sa.Column("pass_sequence", sa.Integer, nullable=False),
     sa.Column("as_of", UtcDateTime, nullable=False),
     sa.Column("expires_at", UtcDateTime),
-    sa.Column("status", sa.String, nullable=False, index=True),
+    sa.Column("status", sa.String, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("outcome", sa.Text, nullable=False, default=""),
     sa.Column("sent_at", UtcDateTime),
@@ -225,7 +225,7 @@ intents = sa.Table(
     sa.Column("prior_payload", sa.Text),
     sa.Index("ix_intents_subject", "destination", "kind", "subject_id"),
     sa.Index("ix_intents_kind", "kind", "as_of"),
-    sa.Index("ix_intents_standing", "kind", "status", "destination"),
+    sa.Index("ix_intents_standing", "status", "kind", "destination"),
 )
 
 # Of what is acknowledged, the profiles that hold something true: everybody else is calm. Said with constants, because

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,10 @@ def keep(folder: Path, key: str, results: Iterable[Any]) -> None:
     names = {node.unique_id: node.name for node in nodes}
     found = []
     for node in nodes:
-        statement = _statement(node)
+        statement = _statement(node, tuple(names[read] for read in node.depends_on.nodes if read in names))
         if statement is None:
             return
-        after = [names[read] for read in node.depends_on.nodes if read in names]
-        found.append(vars(statement) | {"after": after})
+        found.append(asdict(statement))
     content = {"format": _FORMAT, "key": key, "statements": found}
     building = folder / f".{_FILE}"
     building.write_text(json.dumps(content, indent=1))
@@ -132,12 +131,12 @@ def _sends_nothing(node: Any) -> bool:
     )
 
 
-def _statement(node: Any) -> Statement | None:
+def _statement(node: Any, after: tuple[str, ...]) -> Statement | None:
     if node.resource_type == "model":
         sent = Path(node.build_path) if node.build_path else None
         if sent is None or not sent.is_file() or node.config.materialized not in {"computed", "kept", "remembered"}:
             return None
-        return Statement("model", node.name, node.original_file_path, sent.read_text())
+        return Statement("model", node.name, node.original_file_path, sent.read_text(), after)
     is_plain = (
         node.resource_type == "test"
         and str(node.config.severity).lower() == "error"
@@ -145,4 +144,4 @@ def _statement(node: Any) -> Statement | None:
         and node.config.fail_calc == "count(*)"
         and node.config.limit is None
     )
-    return Statement("test", node.name, node.original_file_path, node.compiled_code) if is_plain else None
+    return Statement("test", node.name, node.original_file_path, node.compiled_code, after) if is_plain else None
